@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: BSD-2-Clause
+noinst_LTLIBRARIES += libbase.la
+libbase_la_SOURCES = \
+	src/base/err.h src/base/err.c \
+	src/base/log.h src/base/log.c \
+	src/base/clock.h src/base/clock.c \
+	src/base/list.h \
+	src/base/util.h

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static struct {
+    enum log_level level;
+    int fd;
+} state = {LOG_ERROR, 2};
+
+void log_setup(enum log_level level, int fd)
+{
+    state.level = level;
+    state.fd = fd;
+}
+
+static int level_named(const char *text, size_t len)
+{
+    static const char *const names[] = {"quiet", "error", "warn", "info", "debug"};
+
+    for (int i = 0; i <= LOG_DEBUG; i++)
+        if (strlen(names[i]) == len && !memcmp(names[i], text, len))
+            return i;
+    return -EINVAL;
+}
+
+int log_setup_env(const char *text)
+{
+    size_t len = strcspn(text, ":");
+    int level = level_named(text, len);
+    int fd = 2;
+
+    if (level < 0)
+        return level;
+    if (text[len] == ':') {
+        fd = open(text + len + 1, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (fd < 0)
+            return -errno;
+    }
+    log_setup(level, fd);
+    return 0;
+}
+
+enum log_level log_level(void)
+{
+    return state.level;
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+    char line[1024];
+    int saved = errno, n, m;
+    va_list ap;
+
+    if (level > state.level)
+        return;
+    n = snprintf(line, sizeof line, "shunt[%d]: ", getpid());
+    va_start(ap, fmt);
+    m = vsnprintf(line + n, sizeof line - n - 1, fmt, ap);
+    va_end(ap);
+    if (m > 0)
+        n += m < (int)sizeof line - n - 1 ? m : (int)sizeof line - n - 2;
+    line[n++] = '\n';
+    // by number: write() may be the shim's own
+    syscall(SYS_write, state.fd, line, n);
+    errno = saved;
+}
