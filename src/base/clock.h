@@ -5,9 +5,9 @@
 
 #include <stdint.h>
 
-#define NS_PER_US UINT64_C(1000)
-#define NS_PER_MS UINT64_C(1000000)
-#define NS_PER_S UINT64_C(1000000000)
+#define NS_PER_US   UINT64_C(1000)
+#define NS_PER_MS   UINT64_C(1000000)
+#define NS_PER_S    UINT64_C(1000000000)
 #define CLOCK_NEVER UINT64_MAX
 
 // Nanoseconds of CLOCK_MONOTONIC; never blocks, never fails.

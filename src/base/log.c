@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "base/log.h"
+#include "base/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct {
@@ -60,14 +60,13 @@ void log_line(enum log_level level, const char *fmt, ...)
 
     if (level > state.level)
         return;
-    n = snprintf(line, sizeof line, "shunt[%d]: ", getpid());
+    n = snprintf(line, sizeof line, "shunt[%d]: ", sys_getpid());
     va_start(ap, fmt);
     m = vsnprintf(line + n, sizeof line - n - 1, fmt, ap);
     va_end(ap);
     if (m > 0)
         n += m < (int)sizeof line - n - 1 ? m : (int)sizeof line - n - 2;
     line[n++] = '\n';
-    // by number: write() may be the shim's own
-    syscall(SYS_write, state.fd, line, n);
+    sys_write(state.fd, line, (size_t)n);
     errno = saved;
 }

@@ -12,7 +12,8 @@ enum log_level {
     LOG_DEBUG,
 };
 
-// Sets the level, and the fd that lines go to (default: LOG_ERROR, fd 2). The fd stays the caller's.
+// Sets the level, and the fd that lines go to (default: LOG_ERROR, fd 2). The fd stays the
+// caller's.
 void log_setup(enum log_level level, int fd);
 
 // Reads SHUNT_LOG ("quiet", "error", "warn", "info", "debug", or "LEVEL:/path/to/file").
@@ -21,12 +22,13 @@ int log_setup_env(const char *text);
 
 enum log_level log_level(void);
 
-// Writes "shunt[pid]: text\n" when level is at or under the set level. Lines over 1000 bytes are cut.
+// Writes "shunt[pid]: text\n" when level is at or under the set level. Lines over 1000 bytes are
+// cut.
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
-#define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
-#define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
+#define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)
+#define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 
 #endif

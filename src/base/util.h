@@ -18,7 +18,7 @@
         __typeof__(b) max_b = (b);                                                                 \
         max_a > max_b ? max_a : max_b;                                                             \
     })
-#define likely(x) __builtin_expect(!!(x), 1)
+#define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 // What Shunt's libraries export; everything else is hidden.

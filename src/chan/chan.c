@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "chan/chan.h"
+
+#include "base/sys.h"
+#include "base/util.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+_Static_assert(sizeof(struct chan_shared) <= CHAN_HDR_BYTES, "the header is one page");
+
+static bool ring_size_ok(uint32_t n)
+{
+    return n >= CHAN_RING_MIN_BYTES && n <= CHAN_RING_MAX_BYTES && !(n & (n - 1));
+}
+
+static int fill_header(int fd, uint32_t ring_bytes)
+{
+    struct chan_shared hdr = {
+        .magic = CHAN_MAGIC, .version = CHAN_VERSION, .ring_bytes = ring_bytes};
+
+    if (ftruncate(fd, CHAN_HDR_BYTES + 2 * (off_t)ring_bytes))
+        return -errno;
+    if (pwrite(fd, &hdr, sizeof hdr, 0) != sizeof hdr)
+        return -ENOSPC;
+    return fcntl(fd, F_ADD_SEALS, SEALS) ? -errno : 0;
+}
+
+int chan_create(uint32_t ring_bytes)
+{
+    int fd, err;
+
+    if (!ring_size_ok(ring_bytes))
+        return -EINVAL;
+    fd = memfd_create("shunt-channel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -errno;
+    err = fill_header(fd, ring_bytes);
+    if (err) {
+        sys_close(fd);
+        return err;
+    }
+    return fd;
+}
+
+// Checks what the memfd says of itself; once sealed it cannot change its size.
+static int check(int fd, uint32_t *ring_bytes)
+{
+    uint32_t hdr[3];
+    struct stat st;
+    int seals = fcntl(fd, F_GET_SEALS);
+
+    if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st))
+        return -EPROTO;
+    if (pread(fd, hdr, sizeof hdr, 0) != sizeof hdr)
+        return -EPROTO;
+    if (hdr[0] != CHAN_MAGIC || hdr[1] != CHAN_VERSION || !ring_size_ok(hdr[2]))
+        return -EPROTO;
+    if (st.st_size != CHAN_HDR_BYTES + 2 * (off_t)hdr[2])
+        return -EPROTO;
+    *ring_bytes = hdr[2];
+    return 0;
+}
+
+static size_t map_bytes(size_t ring_bytes)
+{
+    return CHAN_HDR_BYTES + 4 * ring_bytes;
+}
+
+// Three mappings of the file [header][ring 0][ring 1]: header and ring 0; ring 0 again and ring 1;
+// ring 1 again.
+static uint8_t *map_rings(int fd, size_t n)
+{
+    const int prot = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_FIXED;
+    const size_t h = CHAN_HDR_BYTES;
+    uint8_t *at = mmap(NULL, map_bytes(n), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (at == MAP_FAILED)
+        return NULL;
+    if (mmap(at, h + n, prot, flags, fd, 0) == MAP_FAILED ||
+        mmap(at + h + n, 2 * n, prot, flags, fd, (off_t)h) == MAP_FAILED ||
+        mmap(at + h + 3 * n, n, prot, flags, fd, (off_t)(h + n)) == MAP_FAILED) {
+        munmap(at, map_bytes(n));
+        return NULL;
+    }
+    return at;
+}
+
+int chan_map(struct chan *c, int memfd, int side, int bell, int peer_bell)
+{
+    uint32_t n;
+    uint8_t *at;
+    int err = check(memfd, &n);
+
+    if (err)
+        return err;
+    at = map_rings(memfd, n);
+    if (!at)
+        return -ENOMEM;
+    c->shared = (struct chan_shared *)(void *)at;
+    c->ring_bytes = n;
+    c->tx = &c->shared->dir[side];
+    c->rx = &c->shared->dir[!side];
+    c->tx_ring = at + CHAN_HDR_BYTES + (side ? 2 * (size_t)n : 0);
+    c->rx_ring = at + CHAN_HDR_BYTES + (side ? 0 : 2 * (size_t)n);
+    c->bell = bell;
+    c->peer_bell = peer_bell;
+    return 0;
+}
+
+void chan_unmap(struct chan *c)
+{
+    if (c->shared)
+        munmap(c->shared, map_bytes(c->ring_bytes));
+    memset(c, 0, sizeof *c);
+    c->bell = c->peer_bell = -1;
+}
+
+// The flags are cleared before the write: a sleeper that arms in between is woken by the write.
+void chan_ring_peer(struct chan *c)
+{
+    static const uint64_t one = 1;
+
+    atomic_store_explicit(&c->tx->rx_wait, 0, memory_order_relaxed);
+    atomic_store_explicit(&c->rx->tx_wait, 0, memory_order_relaxed);
+    sys_write(c->peer_bell, &one, sizeof one); // -EAGAIN: a full counter, so it is ringing
+}
+
+void chan_tx_move(struct chan *c, struct chan_tx *t, uint64_t mark)
+{
+    t->epoch++;
+    atomic_store_explicit(&c->tx->mark, mark, memory_order_relaxed);
+    atomic_store_explicit(&c->tx->epoch, t->epoch, memory_order_seq_cst);
+    if (atomic_load_explicit(&c->tx->rx_wait, memory_order_seq_cst))
+        chan_ring_peer(c);
+}
+
+void chan_room_made(struct chan *c)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (unlikely(atomic_load_explicit(&c->rx->tx_wait, memory_order_relaxed)))
+        chan_ring_peer(c);
+}
+
+void chan_rx_follow(struct chan *c, struct chan_rx *r)
+{
+    r->epoch++;
+    atomic_store_explicit(&c->rx->ack, r->epoch, memory_order_release);
+    chan_room_made(c);
+}
+
+void chan_arm(struct chan *c, bool rx, bool tx)
+{
+    if (rx)
+        atomic_store_explicit(&c->rx->rx_wait, 1, memory_order_relaxed);
+    if (tx)
+        atomic_store_explicit(&c->tx->tx_wait, 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+void chan_bell_clear(struct chan *c)
+{
+    uint64_t count;
+
+    sys_read(c->bell, &count, sizeof count);
+}
+
+void chan_hint(struct chan *c)
+{
+    atomic_store_explicit(&c->tx->hint, 1, memory_order_seq_cst);
+    chan_ring_peer(c);
+}
+
+void chan_ask(struct chan *c, enum chan_want want)
+{
+    atomic_store_explicit(&c->rx->want, want, memory_order_seq_cst);
+    chan_ring_peer(c);
+}

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: BSD-2-Clause
+noinst_LTLIBRARIES += libchan.la
+libchan_la_SOURCES = src/chan/chan.h src/chan/chan.c

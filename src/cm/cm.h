@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The connection manager inside a program: the client side of shuntd's registry.
+//
+// A process has one manager. It connects to shuntd when first needed, never waits for it (except in
+// cm_attach and cm_await, which have deadlines), and lives without it: when shuntd is gone or of
+// another version every claim is refused with a reason, existing channels go on. After a refusal to
+// connect it tries again at most once a second. It allocates nothing by malloc and may be called
+// where malloc may not. Not thread-safe: the caller holds its own lock around every call.
+//
+// All fds that it opens are close-on-exec and moved up to the top quarter of the fd range, so that
+// a program's own numbers stay as they were; cm_owns_fd() tells them apart.
+#ifndef SHUNT_CM_CM_H
+#define SHUNT_CM_CM_H
+
+#include "cm/record.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// What a side wants for one connection.
+struct cm_wish {
+    uint64_t cookie; // SO_COOKIE
+    union cm_addr local, remote;
+    uint32_t ring_bytes; // the smaller of both sides' is taken
+    bool cross_user;     // may be linked with another user's process
+    int chunk_fd;        // memfd of the chunk that holds this side's state, and its slot: what
+    uint32_t chunk_slot; // another process needs to share this side (cm_attach)
+};
+
+// A channel that shuntd made. The fds are the receiver's, close-on-exec, already moved up.
+struct cm_channel {
+    uint64_t cookie;
+    int memfd;
+    int side; // 0 or 1
+    int bell, peer_bell;
+    int chunk_fd; // only from cm_attach: this side's chunk, else -1
+    uint32_t chunk_slot;
+};
+
+// Called from cm_poll, cm_attach, cm_await and cm_claim.
+struct cm_events {
+    // The peer has claimed too: here is the channel. The fds in ch belong to the callee.
+    void (*matched)(void *arg, const struct cm_channel *ch);
+    // No channel for cookie: reason is a short sentence without a full stop. Final for this claim.
+    void (*refused)(void *arg, uint64_t cookie, const char *reason);
+    void *arg;
+};
+
+struct cm;
+
+// Takes no connection yet. socket_path NULL: the usual places (SHUNT_SOCKET, the private daemon of
+// this user, the system's). Never fails; the struct is static inside cm (one a process).
+struct cm *cm_init(const char *program, const char *socket_path, const struct cm_events *events);
+
+// In a forked child, before anything else: forgets the parent's connection and claims.
+void cm_forked(struct cm *cm);
+
+// Tells shuntd of a chunk (memfd stays the caller's). Queued if there is no connection yet.
+void cm_chunk(struct cm *cm, int memfd);
+
+// Claims a connection; proves it by passing sock, of which shuntd keeps no copy. Does not block.
+// The answer comes as an event, perhaps never (the peer may not be under Shunt).
+void cm_claim(struct cm *cm, int sock, const struct cm_wish *wish);
+
+// Takes a claim back, or says that this process is done with the channel of cookie. Does not block.
+void cm_drop(struct cm *cm, uint64_t cookie);
+
+// Handles what has come, calling events. Does not block. Cheap when nothing is due: one load and
+// one clock read; looks at the socket at most every 20 us while a claim is fresh (its deadline_ms
+// not over), every 10 ms after.
+void cm_poll(struct cm *cm);
+
+// True while any claim waits for its answer.
+bool cm_busy(const struct cm *cm);
+
+// Waits until something came or deadline_ns; then as cm_poll. -ETIMEDOUT, -ENOTCONN or 0.
+int cm_await(struct cm *cm, uint64_t deadline_ns);
+
+// Asks for an existing channel of which sock is one end (SO_COOKIE), made by another process that
+// gave this one the socket. Blocks until deadline_ns at most.
+// Returns 0 and *ch; -ENOENT (no such channel), -ENOTCONN, -ETIMEDOUT.
+int cm_attach(struct cm *cm, int sock, uint64_t cookie, uint64_t deadline_ns,
+              struct cm_channel *ch);
+
+// Does the process pid have a connection to this shuntd, so that it can attach? Blocks as above.
+// 1, 0 or -errno.
+int cm_is_client(struct cm *cm, int pid, uint64_t deadline_ns);
+
+// The number of threads on this host that spin now, shared by all clients of one shuntd; a private
+// word until shuntd gave one. Never NULL.
+_Atomic uint32_t *cm_spinners(struct cm *cm);
+
+// Is fd one that the manager opened for itself?
+bool cm_owns_fd(const struct cm *cm, int fd);
+
+// Moves fd up to the top quarter of the fd range (close-on-exec), closing the old number. Returns
+// the new one, or fd itself where there is no room above.
+int cm_fd_up(int fd);
+
+#endif
