@@ -5,5 +5,6 @@ libbase_la_SOURCES = \
 	src/base/log.h src/base/log.c \
 	src/base/clock.h src/base/clock.c \
 	src/base/list.h \
+	src/base/ring.h \
 	src/base/util.h \
 	src/base/sys.h
