@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Every socket rule, tested on kernel TCP, under Shunt on the kernel, and under Shunt on shared memory.
+check_PROGRAMS += tests/sock/sock
+tests_sock_sock_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/sock -D_FORTIFY_SOURCE=2
+tests_sock_sock_CFLAGS = $(AM_CFLAGS) -pthread
+tests_sock_sock_SOURCES = \
+	tests/sock/common/sock.h tests/sock/common/conn.c tests/sock/common/peer.c \
+	tests/sock/common/driver.c tests/sock/topics.c tests/sock/helper.c \
+	tests/sock/io.c tests/sock/recv_flags.c tests/sock/timeouts.c tests/sock/nonblock.c
+
+dist_check_SCRIPTS += tests/sock/run.sh tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh
+TESTS += tests/sock/plain.sh

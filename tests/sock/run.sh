@@ -1,0 +1,21 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Runs the socket-rule cases in a mode:
+#   tests/sock/run.sh plain|kernel|shm [TOPIC[/CASE]]...
+# plain: without Shunt. kernel: under Shunt, every lane forbidden. shm: under Shunt, switched at once.
+set -eu
+mode=$1
+shift
+build=${top_builddir:-$(cd "$(dirname "$0")/../../build" && pwd)}
+sock=$build/tests/sock/sock
+
+[ "$mode" != plain ] || exec "$sock" -m plain "$@"
+
+conf=$(mktemp "${TMPDIR:-/tmp}/shunt-sock.XXXXXX")
+trap 'rm -f "$conf"' EXIT
+case $mode in
+kernel) echo 'rules = ( { name = "nothing"; action = "forbid"; } );' ;;
+shm) echo 'rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; } );' ;;
+*) echo "run.sh: no mode '$mode'" >&2 && exit 2 ;;
+esac >"$conf"
+"$build/shunt" run -c "$conf" -- "$sock" -m "$mode" "$@"

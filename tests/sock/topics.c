@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Every topic, in the order in which they run.
+#include "common/sock.h"
+
+// clang-format off
+#define TOPICS(X) \
+    X(io) X(recv_flags) X(timeouts) X(nonblock)
+// clang-format on
+
+#define DECLARE(topic) extern const struct sock_topic topic_##topic;
+#define POINT(topic)   &topic_##topic,
+
+TOPICS(DECLARE)
+
+const struct sock_topic *const sock_topics[] = {TOPICS(POINT) NULL};
