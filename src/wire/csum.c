@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "wire/csum.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "wire/csum_x86.h"
+
+uint16_t csum_scalar(const void *data, size_t len)
+{
+    const unsigned char *p = data;
+    uint64_t sum = 0;
+    uint16_t word;
+
+    for (; len >= 2; p += 2, len -= 2) {
+        memcpy(&word, p, 2);
+        sum += word;
+    }
+    if (len) {
+        word = 0;
+        memcpy(&word, p, 1);
+        sum += word;
+    }
+    return csum_fold(sum);
+}
+
+static inline uint64_t add_carry(uint64_t sum, uint64_t v)
+{
+    sum += v;
+    return sum + (sum < v);
+}
+
+// Eight bytes an addition, with end-around carry: as good as vectors for headers and small
+// payloads.
+static uint16_t csum_wide(const void *data, size_t len)
+{
+    const unsigned char *p = data;
+    uint64_t sum = 0, word;
+    uint32_t half;
+
+    for (; len >= 8; p += 8, len -= 8) {
+        memcpy(&word, p, 8);
+        sum = add_carry(sum, word);
+    }
+    if (len >= 4) {
+        memcpy(&half, p, 4);
+        sum = add_carry(sum, half);
+        p += 4, len -= 4;
+    }
+    return csum_fold(add_carry(sum, csum_scalar(p, len)));
+}
+
+static int always(void)
+{
+    return 1;
+}
+
+const struct csum_way csum_ways[] = {
+    {"scalar", csum_scalar, always},
+    {"wide", csum_wide, always},
+#ifdef CSUM_X86
+    {"sse2", csum_sse2, always},
+    {"avx2", csum_avx2, csum_has_avx2},
+#endif
+    {NULL, NULL, NULL},
+};
+
+typedef uint16_t (*csum_fn)(const void *, size_t);
+
+static csum_fn choose(void)
+{
+    csum_fn best = csum_scalar;
+
+    for (const struct csum_way *w = csum_ways; w->name; w++)
+        if (w->usable())
+            best = w->sum;
+    return best;
+}
+
+uint16_t csum(const void *data, size_t len)
+{
+    static _Atomic(csum_fn) chosen;
+    csum_fn fn;
+
+    if (len < 64)
+        return csum_wide(data, len);
+    fn = atomic_load_explicit(&chosen, memory_order_relaxed);
+    if (unlikely(!fn)) {
+        fn = choose();
+        atomic_store_explicit(&chosen, fn, memory_order_relaxed);
+    }
+    return fn(data, len);
+}
