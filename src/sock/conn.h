@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A TCP socket as this process knows it: the private part, above the family's struct sock_end.
+//
+// The fd is always a real kernel TCP socket, the twin. Functions here return -errno and never set
+// errno. Those that say "inside" must be called between sock_enter() and sock_leave().
+#ifndef SHUNT_SOCK_CONN_H
+#define SHUNT_SOCK_CONN_H
+
+#include "base/list.h"
+#include "policy/policy.h"
+#include "sock/end.h"
+
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+enum conn_stage {
+    CONN_NEW = 0, // made, not connected
+    CONN_LISTEN,
+    CONN_FRESH,   // connected, not used yet: no decision, no end
+    CONN_RAW,     // the kernel's for good: every call passes straight through
+    CONN_HOPEFUL, // may be claimed when it has carried enough
+    CONN_CLAIMED, // claimed at shuntd, no answer yet
+    CONN_MAPPED,  // has a channel: the epochs in end say where bytes go
+};
+
+struct conn {
+    _Atomic uint32_t users;     // threads inside a call on it (counted when there are threads)
+    _Atomic uint32_t fds;       // fd numbers of this process
+    _Atomic uint8_t stage;      // enum conn_stage
+    uint8_t role;               // enum policy_role
+    bool epoll_up;              // the epoll sets watch the bell (epoll.c)
+    struct sock_end *end;       // NULL before the first use and for listeners
+    struct chan chan;           // chan.shared NULL unless CONN_MAPPED
+    struct policy_outcome rule; // good from the first use on
+    uint64_t made_ns;           // when it was connected
+    uint64_t spin_ewma_ns;      // how long waits took lately
+    struct list watches;        // of struct epoll_watch, guarded by epoll.c
+    struct list claimed;        // in the table of claims, by cookie
+};
+
+// ---- life (conn.c) ----
+
+// The connection behind fd, held until conn_put(); NULL: fd is none of ours. Never blocks.
+struct conn *conn_get(int fd);
+void conn_put(struct conn *c);
+
+void conn_made(int fd, int type_flags);      // after socket()
+void conn_connected(struct conn *c, int fd); // after connect() said 0 or EINPROGRESS
+void conn_accepted(int fd, int type_flags, struct conn *listener); // after accept()
+void conn_listening(struct conn *c);
+void conn_duped(int oldfd, int newfd); // after any kind of dup; newfd's old meaning is gone
+void conn_adopt(int fd);               // an fd that came by exec or SCM_RIGHTS; any kind
+
+// Before close(fd): sends hints to the peer, forgets the number. The caller closes then.
+void conn_closing(int fd);
+
+// ---- progress (move.c) ----
+
+// Does whatever is due: decision, claim, mapping, readiness, moves that are possible, wishes of the
+// peer. Inside. Cheap when nothing is due. Called at every carrier operation and before every wait.
+void conn_advance(struct conn *c, int fd);
+
+// True while bytes of this direction go by the ring.
+static inline bool conn_tx_ring(const struct conn *c)
+{
+    return c->chan.shared && (c->end->tx.epoch & 1);
+}
+static inline bool conn_rx_ring(const struct conn *c)
+{
+    return c->chan.shared && (c->end->rx.epoch & 1);
+}
+
+// True when reads must not block in the kernel, and readiness is told by conn_mask().
+static inline bool conn_ready(const struct conn *c)
+{
+    return c->chan.shared && end_has(c->end, END_READY);
+}
+
+// Goes back to the twin for good, both directions, with all unread bytes; waits for the peer until
+// deadline_ns. Not inside. reason for `shunt stat`. 0; -ETIMEDOUT: some direction is still on the
+// ring (it goes on working, and the wish stays).
+int conn_go_back(struct conn *c, int fd, bool unread_too, uint64_t deadline_ns, const char *reason);
+
+// The same for our sending direction only: whatever is sent next goes by the twin. nonblock:
+// -EAGAIN.
+int conn_tx_back(struct conn *c, int fd, bool nonblock, const char *reason);
+
+// Looks at the twin (one poll call) and notes RDHUP and errors in the flags. Inside.
+void conn_look(struct conn *c, int fd);
+
+// ---- data (tx.c, rx.c) ----
+
+// As sendmsg/recvmsg of bytes: iov and flags have their meaning, blocking, timeouts, signals too.
+// Not inside. Return bytes or -errno; SIGPIPE is raised as the kernel would.
+ssize_t conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags);
+ssize_t conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags);
+
+// Moves up to n bytes from in_fd (a file or pipe; off as in sendfile, NULL: its own position) into
+// the stream with one copy, and the reverse for splice to a pipe. -EOPNOTSUPP: not on the ring now,
+// call the kernel's.
+ssize_t conn_send_from(struct conn *c, int fd, int in_fd, off_t *off, size_t n, int flags);
+ssize_t conn_recv_to(struct conn *c, int fd, int out_fd, size_t n, int flags);
+
+// Bytes that can be read, or written and not yet read by the peer, on ring and twin together
+// (FIONREAD, SIOCOUTQ).
+int conn_unread(struct conn *c, int fd);
+int conn_unsent(struct conn *c, int fd);
+
+// ---- waiting (wait.c, poll.c, epoll.c) ----
+
+// The POLL* bits that hold now (of IN, PRI, OUT, RDHUP, ERR, HUP), for a connection for which
+// conn_ready() holds. Inside. May make one poll call on the twin where a direction is on the
+// carrier.
+short conn_mask(struct conn *c, int fd);
+
+// Waits for one of events on one connection for which conn_ready() holds: spins as its rule allows,
+// then sleeps. Not inside. deadline_ns CLOCK_NEVER: for ever. 0: look again; -EINTR; -ETIMEDOUT.
+int conn_wait(struct conn *c, int fd, short events, uint64_t deadline_ns);
+
+// Prepares to sleep on the bell: counts the sleeper, clears and arms. The caller looks again, polls
+// chan.bell for POLLIN and the twin for what conn_twin_events() says, then calls conn_woken().
+void conn_sleep(struct conn *c, bool rx, bool tx);
+void conn_woken(struct conn *c, bool rx, bool tx);
+short conn_twin_events(const struct conn *c, bool rx, bool tx);
+
+// Called by move.c when a channel becomes ready for this process, and when it has gone back wholly:
+// epoll sets follow (epoll.c). Inside. -errno: then the connection is not made ready.
+int epoll_conn_up(struct conn *c);
+void epoll_conn_down(struct conn *c);
+
+#endif

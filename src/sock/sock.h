@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the shim calls. Each function has the contract of the libc function whose name it bears
+// (man section 2), but returns -errno, and takes only fds that fdtab knows; the shim passes all
+// others straight to libc.
+#ifndef SHUNT_SOCK_SOCK_H
+#define SHUNT_SOCK_SOCK_H
+
+#include "sock/conn.h"
+#include "sock/fdtab.h"
+#include "sock/real.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+
+// ---- life of the library (init.c, fork.c, signal.c) ----
+
+void sock_init(void); // reads policy and environment, adopts inherited fds; idempotent
+void sock_before_fork(void);
+void sock_after_fork(bool child);
+// Before exec of path with envp: connections that the new program will hold go back to the twin, or
+// stay where they are if it will run under Shunt, too. Never fails; may wait for peers a short
+// time.
+void sock_before_exec(const char *path, char *const envp[], bool search_path);
+// Before fds are passed by SCM_RIGHTS over the unix socket fd.
+void sock_before_pass(int fd, const struct msghdr *msg);
+void sock_after_received(const struct msghdr *msg); // adopts fds that came
+int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
+
+// ---- options (opts.c) ----
+
+int sock_getsockopt(struct conn *c, int fd, int level, int name, void *val, socklen_t *len);
+int sock_setsockopt(struct conn *c, int fd, int level, int name, const void *val, socklen_t len);
+int sock_ioctl(struct conn *c, int fd, unsigned long request, void *arg);
+int sock_setfl(struct conn *c, int fd, int flags); // fcntl(F_SETFL)
+int sock_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t len);
+int sock_shutdown(struct conn *c, int fd, int how);
+
+// ---- readiness (poll.c, epoll.c) ----
+
+// Is any of the fds a connection for which the kernel's poll would be wrong? If not, the shim calls
+// libc.
+bool sock_poll_ours(const struct pollfd *fds, nfds_t n);
+int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask);
+bool sock_select_ours(int n, const fd_set *r, const fd_set *w, const fd_set *e);
+int sock_pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout,
+                 const sigset_t *mask);
+
+void sock_epoll_made(int epfd); // after epoll_create
+int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev);
+int sock_epoll_wait(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
+                    const sigset_t *mask);
+
+#endif

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What a thread knows of itself while it is inside Shunt, and signals that come meanwhile.
+//
+// A signal handler of the program may call any socket function. So that it never meets a lock that
+// its own thread holds, handlers (all are entered by way of signal.c) are put off while a thread is
+// between sock_enter() and sock_leave(), and run in sock_leave(). Nothing in between may block:
+// whoever waits leaves first (wait.c).
+#ifndef SHUNT_SOCK_THREAD_H
+#define SHUNT_SOCK_THREAD_H
+
+#include "base/util.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sock_thread {
+    int depth;             // sock_enter() without its sock_leave()
+    volatile bool pending; // a handler was put off
+    int tid;               // 0: not asked yet
+    int vfork_parent;      // tid of the parent while a vfork child may be running in its memory
+    volatile uint32_t interrupts; // handlers without SA_RESTART that have run in this thread
+    volatile uint32_t restarts;   // handlers with SA_RESTART that have run
+};
+
+extern __thread struct sock_thread sock_thread __attribute__((tls_model("initial-exec")));
+
+void sock_run_pending(void); // signal.c: runs the handlers that were put off
+int sock_tid_slow(void);
+
+static inline void sock_enter(void)
+{
+    sock_thread.depth++;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void sock_leave(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    if (--sock_thread.depth == 0 && unlikely(sock_thread.pending))
+        sock_run_pending();
+}
+
+// The caller's thread id; right after fork, too (fork.c resets it).
+static inline int sock_tid(void)
+{
+    return likely(sock_thread.tid) ? sock_thread.tid : sock_tid_slow();
+}
+
+#endif
