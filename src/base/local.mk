@@ -4,6 +4,8 @@ libbase_la_SOURCES = \
 	src/base/err.h src/base/err.c \
 	src/base/log.h src/base/log.c \
 	src/base/clock.h src/base/clock.c \
+	src/base/wheel.h src/base/wheel.c \
+	src/base/siphash.h src/base/siphash.c \
 	src/base/list.h \
 	src/base/ring.h \
 	src/base/util.h \

@@ -5,8 +5,7 @@
 // Nodes are addressed by 32-bit indexes into an array that the caller owns (they may be embedded in
 // larger structs: `stride` bytes apart), so wheel and nodes can lie in shared memory.
 //
-// Eight levels of 64 slots. A tick is 2^WHEEL_TICK_SHIFT ns. Deadlines beyond the reach of the top
-// level (over eight years) wait in its last slot and are sorted in again when it turns.
+// Nine levels of 64 slots, a tick of 2^10 ns: together they reach to the end of 64-bit time.
 #ifndef SHUNT_BASE_WHEEL_H
 #define SHUNT_BASE_WHEEL_H
 
@@ -15,7 +14,7 @@
 #include <stdint.h>
 
 #define WHEEL_TICK_SHIFT 10 // 1,024 ns
-#define WHEEL_LEVELS     8
+#define WHEEL_LEVELS     9
 #define WHEEL_SLOT_BITS  6
 #define WHEEL_SLOTS      (1 << WHEEL_SLOT_BITS)
 #define WHEEL_NONE       UINT32_MAX
@@ -66,9 +65,10 @@ void wheel_cancel(struct wheel *w, struct wheel_nodes n, uint32_t i);
 // goes back.
 uint32_t wheel_expire(struct wheel *w, struct wheel_nodes n, uint64_t now_ns);
 
-// When wheel_expire has to be called next: CLOCK_NEVER when nothing is armed, else a time not
-// before the earliest deadline by more than the span of its slot, and never later than that
-// deadline plus one tick. A call at that time makes progress, though it may fire nothing yet.
+// When wheel_expire has to be called next: CLOCK_NEVER when nothing is armed. Exact to the tick
+// when the earliest deadline is less than 64 ticks off; else it may be earlier than any deadline,
+// because far timers wait in coarse slots that are sorted when their time comes (at most once a
+// level).
 uint64_t wheel_next_ns(const struct wheel *w);
 
 #endif

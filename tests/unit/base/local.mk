@@ -5,3 +5,17 @@ tests_unit_base_test_base_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_base_LDADD = libbase.la $(TEST_LIBS)
 TESTS += tests/unit/base/test_base
 QUICK_TESTS += tests/unit/base/test_base
+
+check_PROGRAMS += tests/unit/base/test_wheel
+tests_unit_base_test_wheel_SOURCES = tests/unit/base/test_wheel.c
+tests_unit_base_test_wheel_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_wheel_LDADD = libbase.la $(TEST_LIBS)
+TESTS += tests/unit/base/test_wheel
+QUICK_TESTS += tests/unit/base/test_wheel
+
+check_PROGRAMS += tests/unit/base/test_siphash
+tests_unit_base_test_siphash_SOURCES = tests/unit/base/test_siphash.c
+tests_unit_base_test_siphash_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_siphash_LDADD = libbase.la $(TEST_LIBS)
+TESTS += tests/unit/base/test_siphash
+QUICK_TESTS += tests/unit/base/test_siphash
