@@ -31,13 +31,15 @@ static void test_list_keeps_order(void **state)
     list_add_tail(&head, &c);
     list_del(&b);
     assert_true(list_empty(&b));
-    list_for_each(it, &head) assert_ptr_equal(it, want[i++]);
+    list_for_each (it, &head)
+        assert_ptr_equal(it, want[i++]);
     assert_int_equal(i, 2);
 }
 
 static void test_clock_ticks_match_time(void **state)
 {
-    uint64_t want = clock_ticks_of_ns(20 * NS_PER_MS), start = clock_ticks(), begin = clock_now_ns();
+    uint64_t want = clock_ticks_of_ns(20 * NS_PER_MS), start = clock_ticks(),
+             begin = clock_now_ns();
 
     while (clock_now_ns() - begin < 20 * NS_PER_MS)
         clock_pause();

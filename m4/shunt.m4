@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-2-Clause
+
+# SHUNT_FEATURE(NAME, HELP, VARIABLE, MODULES)
+# An --enable-NAME=auto|yes|no whose need is the pkg-config MODULES. Sets VARIABLE_CFLAGS and
+# VARIABLE_LIBS, the conditional HAVE_VARIABLE, and enable_NAME to yes or no.
+AC_DEFUN([SHUNT_FEATURE], [
+  AC_ARG_ENABLE([$1], [AS_HELP_STRING([--enable-$1=auto|yes|no], [$2 @<:@auto@:>@])],
+    [], [enable_$1=auto])
+  AS_CASE([$enable_$1],
+    [no], [],
+    [auto], [PKG_CHECK_MODULES([$3], [$4], [enable_$1=yes], [enable_$1=no])],
+    [yes], [PKG_CHECK_MODULES([$3], [$4])],
+    [AC_MSG_ERROR([--enable-$1 takes auto, yes or no, not '$enable_$1'])])
+  AM_CONDITIONAL([HAVE_$3], [test "x$enable_$1" = xyes])
+])
+
+# SHUNT_SANITIZER_FLAGS
+# Sets SAN_CFLAGS from --enable-sanitizer, and fails where the compiler cannot link with it.
+AC_DEFUN([SHUNT_SANITIZER_FLAGS], [
+  AC_ARG_ENABLE([sanitizer],
+    [AS_HELP_STRING([--enable-sanitizer=LIST], [address,undefined or thread @<:@no@:>@])],
+    [], [enable_sanitizer=no])
+  AS_CASE([$enable_sanitizer],
+    [no], [SAN_CFLAGS=],
+    [yes], [AC_MSG_ERROR([--enable-sanitizer takes a list, as address,undefined])],
+    [SAN_CFLAGS="-fsanitize=$enable_sanitizer -fno-omit-frame-pointer -fno-sanitize-recover=all"
+     shunt_saved_cflags=$CFLAGS
+     CFLAGS="$CFLAGS $SAN_CFLAGS"
+     AC_MSG_CHECKING([whether $CC links with $SAN_CFLAGS])
+     AC_LINK_IFELSE([AC_LANG_PROGRAM()], [AC_MSG_RESULT([yes])],
+       [AC_MSG_RESULT([no])
+        AC_MSG_ERROR([this compiler has no sanitizer '$enable_sanitizer'])])
+     CFLAGS=$shunt_saved_cflags])
+  AC_SUBST([SAN_CFLAGS])
+])
+
+# SHUNT_FUZZ
+# --enable-fuzz=yes|no builds the targets of tests/fuzz with clang's libFuzzer.
+AC_DEFUN([SHUNT_FUZZ], [
+  AC_ARG_ENABLE([fuzz],
+    [AS_HELP_STRING([--enable-fuzz=yes|no], [libFuzzer targets; needs clang @<:@no@:>@])],
+    [], [enable_fuzz=no])
+  FUZZ_CFLAGS=
+  FUZZ_LDFLAGS=
+  AS_IF([test "x$enable_fuzz" = xyes],
+    [FUZZ_CFLAGS="-fsanitize=fuzzer-no-link"
+     FUZZ_LDFLAGS="-fsanitize=fuzzer"
+     shunt_saved_cflags=$CFLAGS
+     CFLAGS="$CFLAGS $FUZZ_CFLAGS"
+     AC_COMPILE_IFELSE([AC_LANG_PROGRAM()], [],
+       [AC_MSG_ERROR([--enable-fuzz needs clang: try CC=clang-14])])
+     CFLAGS=$shunt_saved_cflags])
+  AM_CONDITIONAL([ENABLE_FUZZ], [test "x$enable_fuzz" = xyes])
+  AC_SUBST([FUZZ_CFLAGS])
+  AC_SUBST([FUZZ_LDFLAGS])
+])
