@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: BSD-2-Clause
+CLI_TESTS = tests/cli/test_main.sh
+dist_check_SCRIPTS += $(CLI_TESTS)
+TESTS += $(CLI_TESTS)
+QUICK_TESTS += $(CLI_TESTS)
+EXTRA_DIST += tests/cli/tap.sh
