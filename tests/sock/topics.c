@@ -4,7 +4,8 @@
 
 // clang-format off
 #define TOPICS(X) \
-    X(io) X(recv_flags) X(timeouts) X(nonblock)
+    X(io) X(recv_flags) X(timeouts) X(nonblock) X(connect) X(accept) X(poll) X(select) \
+    X(halfclose) X(reset)
 // clang-format on
 
 #define DECLARE(topic) extern const struct sock_topic topic_##topic;
