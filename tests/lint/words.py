@@ -8,7 +8,7 @@ import tree
 
 SOURCES = (".c", ".h", ".py", ".sh", ".mk", ".proto", ".am", ".ac", ".m4", ".conf", ".map")
 LICENCE = "SPDX-License-Identifier: BSD-2-Clause"
-TYPEDEF = re.compile(r"^\s*typedef\b.*\b\w+_t\s*(\)|;|\[)|^}\s*\w+_t;")
+TYPEDEF = re.compile(r"^\s*typedef\b.*(\b\w+_t\s*(\[[^]]*\])?;|\(\s*\*\s*\w+_t\s*\))|^}\s*\w+_t;")
 # in two pieces, so that this file passes its own check
 LATER = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX)\b")
 

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the load programs share: their options, and two pinned processes with a connection between
+// them. The two find each other as any program would: listen, connect, accept, after the fork.
+#ifndef SHUNT_TESTS_BENCH_LOAD_H
+#define SHUNT_TESTS_BENCH_LOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum load_path { PATH_TCP, PATH_UNIX, PATH_FLOOR };
+enum load_wait { WAIT_SPIN, WAIT_BLOCK, WAIT_EPOLL };
+
+struct load {
+    enum load_path path;
+    enum load_wait wait;
+    size_t size_bytes;    // of one message or one write
+    uint64_t duration_ns; // of the measured part
+    uint64_t warmup_ns;   // before it, so that what settles has settled
+    int cpu[2];           // server's and client's core
+    bool verify;          // the receiver checks every byte
+};
+
+// One side's socket and how it waits on it; epoll_fd is -1 but with WAIT_EPOLL.
+struct side {
+    int fd;
+    int epoll_fd;
+    enum load_wait wait;
+};
+
+// Reads the options; ends the program with a message when they are wrong.
+void load_parse(struct load *load, int argc, char **argv);
+
+// The name of a path or of a way to wait, as the options spell it.
+const char *load_path_name(enum load_path path);
+const char *load_wait_name(enum load_wait wait);
+
+// Forks a server, connects to it, runs both on their cores, and waits for the server's end.
+// Returns 0, or 1 where the server failed. Ends the program where the set-up fails.
+int load_run_pair(const struct load *load, void (*server)(const struct load *, struct side *),
+                  void (*client)(const struct load *, struct side *));
+
+// Ends the program with a message, and errno's text where errno is set.
+_Noreturn void load_die(const char *what);
+
+void load_pin(int cpu);
+
+// Moves exactly size bytes, waiting as the side waits. recv returns false at the end of the stream.
+void side_send(struct side *side, const void *data, size_t size_bytes);
+bool side_recv(struct side *side, void *data, size_t size_bytes);
+
+#endif
