@@ -4,3 +4,4 @@ EXTRA_DIST += \
 	tests/dev/lib.sh tests/dev/setup tests/dev/build tests/dev/test tests/dev/lint tests/dev/tap \
 	tests/lint/run tests/lint/self-test tests/lint/tree.py tests/lint/includes.py \
 	tests/lint/lengths.py tests/lint/words.py tests/lint/symbols.py
+EXTRA_DIST += tests/bench/run tests/bench/machine.py tests/bench/cases.py

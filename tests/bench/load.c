@@ -8,9 +8,11 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -245,6 +247,9 @@ int load_run_pair(const struct load *load, void (*server)(const struct load *, s
 
     if (pipe(pipe_fds) || (pid = fork()) < 0)
         load_die("fork");
+    close(pipe_fds[pid > 0]); // so that either sees the other's early end
+    if (!pid && prctl(PR_SET_PDEATHSIG, SIGKILL))
+        load_die("prctl");
     load_pin(load->cpu[pid > 0]);
     if (!floor)
         side_open(&side, pid ? connect_to_server(pipe_fds[0]) : serve_one(load->path, pipe_fds[1]),
