@@ -9,4 +9,6 @@ libbase_la_SOURCES = \
 	src/base/list.h \
 	src/base/ring.h \
 	src/base/util.h \
-	src/base/sys.h
+	src/base/sys.h \
+	src/base/pool.h src/base/pool.c \
+	src/base/iov.h src/base/iov.c

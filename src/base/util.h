@@ -6,18 +6,9 @@
 #include <stddef.h>
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)                                                                                  \
-    ({                                                                                             \
-        __typeof__(a) min_a = (a);                                                                 \
-        __typeof__(b) min_b = (b);                                                                 \
-        min_a < min_b ? min_a : min_b;                                                             \
-    })
-#define MAX(a, b)                                                                                  \
-    ({                                                                                             \
-        __typeof__(a) max_a = (a);                                                                 \
-        __typeof__(b) max_b = (b);                                                                 \
-        max_a > max_b ? max_a : max_b;                                                             \
-    })
+// These two evaluate an argument twice.
+#define MIN(a, b)   ((a) < (b) ? (a) : (b))
+#define MAX(a, b)   ((a) > (b) ? (a) : (b))
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 

@@ -132,9 +132,11 @@ void chan_ring_peer(struct chan *c)
 
 void chan_tx_move(struct chan *c, struct chan_tx *t, uint64_t mark)
 {
-    t->epoch++;
+    uint32_t next = atomic_load_explicit(&t->epoch, memory_order_relaxed) + 1;
+
+    atomic_store(&t->epoch, next);
     atomic_store_explicit(&c->tx->mark, mark, memory_order_relaxed);
-    atomic_store_explicit(&c->tx->epoch, t->epoch, memory_order_seq_cst);
+    atomic_store_explicit(&c->tx->epoch, next, memory_order_seq_cst);
     if (atomic_load_explicit(&c->tx->rx_wait, memory_order_seq_cst))
         chan_ring_peer(c);
 }
@@ -148,8 +150,10 @@ void chan_room_made(struct chan *c)
 
 void chan_rx_follow(struct chan *c, struct chan_rx *r)
 {
-    r->epoch++;
-    atomic_store_explicit(&c->rx->ack, r->epoch, memory_order_release);
+    uint32_t next = atomic_load_explicit(&r->epoch, memory_order_relaxed) + 1;
+
+    atomic_store(&r->epoch, next);
+    atomic_store_explicit(&c->rx->ack, next, memory_order_release);
     chan_room_made(c);
 }
 
@@ -171,7 +175,7 @@ void chan_bell_clear(struct chan *c)
 
 void chan_hint(struct chan *c)
 {
-    atomic_store_explicit(&c->tx->hint, 1, memory_order_seq_cst);
+    atomic_fetch_add(&c->tx->hint, 1);
     chan_ring_peer(c);
 }
 

@@ -52,7 +52,8 @@ struct chan_dir {
     alignas(64) _Atomic uint64_t mark; // producer: where the latest epoch begins, see above
     _Atomic uint32_t epoch;            // producer: stored (release) after mark
     _Atomic uint32_t tx_wait;          // producer sleeps until there is room
-    _Atomic uint32_t hint;             // producer: non-zero, the twin has news (FIN): look at it
+    _Atomic uint32_t hint;             // producer: counts up when the twin has news (FIN)
+    _Atomic uint32_t granted;          // producer: has seen `want`; will not go to the ring again
     alignas(64) _Atomic uint32_t ack;  // consumer: the epoch that it reads in
     _Atomic uint32_t ready;            // consumer: looks at the ring; the producer may switch
     _Atomic uint32_t rx_wait;          // consumer sleeps until there is something
@@ -76,16 +77,16 @@ struct chan {
 
 // What a producer relies on; lives in memory that the peer cannot write.
 struct chan_tx {
-    uint64_t tail; // == dir.tail
-    uint64_t head; // the last valid dir.head seen
-    uint32_t epoch;
+    uint64_t tail;          // == dir.tail
+    uint64_t head;          // the last valid dir.head seen
+    _Atomic uint32_t epoch; // read by others, too
 };
 
 // What a consumer relies on.
 struct chan_rx {
-    uint64_t head; // == dir.head
-    uint64_t tail; // the last valid dir.tail seen
-    uint32_t epoch;
+    uint64_t head;          // == dir.head
+    uint64_t tail;          // the last valid dir.tail seen
+    _Atomic uint32_t epoch; // read by others, too
 };
 
 // Makes a sealed memfd with two empty rings of ring_bytes (a power of two within the limits).
@@ -139,7 +140,8 @@ static inline void chan_commit(struct chan *c, struct chan_tx *t, uint64_t n)
 // May the producer move to its next epoch: has the consumer acknowledged the current one?
 static inline bool chan_tx_acked(const struct chan *c, const struct chan_tx *t)
 {
-    return atomic_load_explicit(&c->tx->ack, memory_order_acquire) == t->epoch;
+    return atomic_load_explicit(&c->tx->ack, memory_order_acquire) ==
+           atomic_load_explicit(&t->epoch, memory_order_relaxed);
 }
 
 // Moves to the next epoch, beginning at mark. Legal only when chan_tx_acked().
@@ -200,7 +202,8 @@ static inline void chan_drained(struct chan *c)
 // Has the producer moved to the epoch after the one that the consumer is in? Then *mark is where.
 static inline bool chan_rx_moved(const struct chan *c, const struct chan_rx *r, uint64_t *mark)
 {
-    if (atomic_load_explicit(&c->rx->epoch, memory_order_acquire) == r->epoch)
+    if (atomic_load_explicit(&c->rx->epoch, memory_order_acquire) ==
+        atomic_load_explicit(&r->epoch, memory_order_relaxed))
         return false;
     *mark = atomic_load_explicit(&c->rx->mark, memory_order_relaxed);
     return true;
@@ -208,6 +211,13 @@ static inline bool chan_rx_moved(const struct chan *c, const struct chan_rx *r, 
 
 // Follows the producer into its next epoch and says so, waking it if it sleeps.
 void chan_rx_follow(struct chan *c, struct chan_rx *r);
+
+// Has the producer promised to stay on the carrier, or never been able to leave it? Meaningful
+// after chan_ask(): a producer that says `ready` later looks at `want` later still.
+static inline bool chan_rx_granted(const struct chan *c)
+{
+    return atomic_load(&c->rx->granted) || !atomic_load(&c->tx->ready);
+}
 
 // ---- sleep ----
 

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "policy/policy.h"
 #include "sock/end.h"
+#include "sock/spin.h"
 
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -25,16 +26,22 @@ enum conn_stage {
 };
 
 struct conn {
-    _Atomic uint32_t users;     // threads inside a call on it (counted when there are threads)
-    _Atomic uint32_t fds;       // fd numbers of this process
-    _Atomic uint8_t stage;      // enum conn_stage
-    uint8_t role;               // enum policy_role
-    bool epoll_up;              // the epoll sets watch the bell (epoll.c)
+    alignas(
+        64) _Atomic uint32_t users; // threads inside a call on it (counted when there are threads)
+    _Atomic uint32_t fds;           // fd numbers of this process
+    _Atomic uint8_t stage;          // enum conn_stage
+    uint8_t role;                   // enum policy_role
+    bool nonblock;                  // O_NONBLOCK before there is an end to note it in
+    bool live;                      // taken from the pool and not given back; under self.lock
+    bool epoll_up;                  // the epoll sets watch the bell (epoll.c)
+    bool inherited;             // others may hold the socket without knowing our end: never offered
     struct sock_end *end;       // NULL before the first use and for listeners
     struct chan chan;           // chan.shared NULL unless CONN_MAPPED
     struct policy_outcome rule; // good from the first use on
     uint64_t made_ns;           // when it was connected
-    uint64_t spin_ewma_ns;      // how long waits took lately
+    uint32_t hint_seen;         // value of the peer's hint that was acted upon
+    struct spin_memory spin;    // how long waits took lately
+    uint64_t cookie;            // SO_COOKIE, good from CONN_CLAIMED on
     struct list watches;        // of struct epoll_watch, guarded by epoll.c
     struct list claimed;        // in the table of claims, by cookie
 };
@@ -52,10 +59,26 @@ void conn_listening(struct conn *c);
 void conn_duped(int oldfd, int newfd); // after any kind of dup; newfd's old meaning is gone
 void conn_adopt(int fd);               // an fd that came by exec or SCM_RIGHTS; any kind
 
-// Before close(fd): sends hints to the peer, forgets the number. The caller closes then.
+// close(fd): forgets the number, closes it in the kernel, tells the peer to look. What close said.
+int conn_close(int fd);
+
+// The number is about to be closed by the kernel itself (dup2 over it): forgets it and tells the
+// peer to look soon.
 void conn_closing(int fd);
 
+// Around fork: in the parent before (takes the locks that the child must find free; gives ends to
+// all that might be used on both sides), and after in both.
+void conn_before_fork(void);
+void conn_after_fork(bool child);
+
 // ---- progress (move.c) ----
+
+// First use: asks the policy, and makes the end. Inside or out; CONN_FRESH to CONN_RAW or
+// CONN_HOPEFUL.
+void conn_decide(struct conn *c, int fd);
+
+// An adopted, connected socket: joins the channel that its maker has, or becomes CONN_RAW.
+void conn_join(struct conn *c, int fd);
 
 // Does whatever is due: decision, claim, mapping, readiness, moves that are possible, wishes of the
 // peer. Inside. Cheap when nothing is due. Called at every carrier operation and before every wait.
@@ -64,11 +87,11 @@ void conn_advance(struct conn *c, int fd);
 // True while bytes of this direction go by the ring.
 static inline bool conn_tx_ring(const struct conn *c)
 {
-    return c->chan.shared && (c->end->tx.epoch & 1);
+    return c->chan.shared && (atomic_load_explicit(&c->end->tx.epoch, memory_order_relaxed) & 1);
 }
 static inline bool conn_rx_ring(const struct conn *c)
 {
-    return c->chan.shared && (c->end->rx.epoch & 1);
+    return c->chan.shared && (atomic_load_explicit(&c->end->rx.epoch, memory_order_relaxed) & 1);
 }
 
 // True when reads must not block in the kernel, and readiness is told by conn_mask().
@@ -89,6 +112,25 @@ int conn_tx_back(struct conn *c, int fd, bool nonblock, const char *reason);
 // Looks at the twin (one poll call) and notes RDHUP and errors in the flags. Inside.
 void conn_look(struct conn *c, int fd);
 
+// Looks if the peer has hinted since, or nobody has looked for some 100 us. Inside.
+void conn_look_if_due(struct conn *c, int fd);
+
+// Has every holder of the peer's socket closed it, so that what we send can reach nobody? Asks the
+// kernel (sock_diag, peer.c); 3 us. Only for peers on this host.
+bool conn_peer_gone(int fd);
+
+// Does what the peer wishes of our sending direction, if anything, and what else its header asks
+// for. Inside, no lock held. Called wherever a connection with a channel is looked at.
+void conn_serve(struct conn *c, int fd);
+
+// The consumer's side of a move: if the producer has moved on and we have reached the mark,
+// follows. Inside, under rx_lock. True when it did.
+bool conn_follow(struct conn *c, int fd);
+
+// For connect() under a rule that requires a lane: waits until the channel is there or the rule's
+// deadline has passed. Not inside. 0 or -ECONNREFUSED.
+int conn_require(struct conn *c, int fd);
+
 // ---- data (tx.c, rx.c) ----
 
 // As sendmsg/recvmsg of bytes: iov and flags have their meaning, blocking, timeouts, signals too.
@@ -97,7 +139,8 @@ ssize_t conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, i
 ssize_t conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags);
 
 // Moves up to n bytes from in_fd (a file or pipe; off as in sendfile, NULL: its own position) into
-// the stream with one copy, and the reverse for splice to a pipe. -EOPNOTSUPP: not on the ring now,
+// the stream with one copy, and the reverse for splice to a pipe. Reading in_fd and writing out_fd
+// must not block: of a pipe the caller awaits readiness first. -EOPNOTSUPP: not on the ring now,
 // call the kernel's.
 ssize_t conn_send_from(struct conn *c, int fd, int in_fd, off_t *off, size_t n, int flags);
 ssize_t conn_recv_to(struct conn *c, int fd, int out_fd, size_t n, int flags);
@@ -114,9 +157,17 @@ int conn_unsent(struct conn *c, int fd);
 // carrier.
 short conn_mask(struct conn *c, int fd);
 
+// One call of the program that may wait. Zero-cost until it does: conn_wait() fills it.
+struct conn_call {
+    int64_t timeout_ns;   // 0: for ever (SO_RCVTIMEO, SO_SNDTIMEO)
+    uint64_t deadline_ns; // 0: not waited yet
+    uint32_t interrupts;  // sock_thread.interrupts when the call began
+    size_t need;          // bytes without which a reader cannot go on; 0 means 1
+};
+
 // Waits for one of events on one connection for which conn_ready() holds: spins as its rule allows,
-// then sleeps. Not inside. deadline_ns CLOCK_NEVER: for ever. 0: look again; -EINTR; -ETIMEDOUT.
-int conn_wait(struct conn *c, int fd, short events, uint64_t deadline_ns);
+// then sleeps. Not inside. 0: look again; -EINTR; -EAGAIN: the timeout is over.
+int conn_wait(struct conn *c, int fd, short events, struct conn_call *call);
 
 // Prepares to sleep on the bell: counts the sleeper, clears and arms. The caller looks again, polls
 // chan.bell for POLLIN and the twin for what conn_twin_events() says, then calls conn_woken().
@@ -128,5 +179,8 @@ short conn_twin_events(const struct conn *c, bool rx, bool tx);
 // epoll sets follow (epoll.c). Inside. -errno: then the connection is not made ready.
 int epoll_conn_up(struct conn *c);
 void epoll_conn_down(struct conn *c);
+
+// Called when the number fd is about to be closed: the watches of that number end.
+void epoll_conn_closing(struct conn *c, int fd);
 
 #endif

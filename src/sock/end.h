@@ -21,7 +21,9 @@ enum end_flag {
     END_DEAD = 1 << 6,     // the twin was seen with an error or hung up
     END_TX_SHUT = 1 << 7,  // shutdown(SHUT_WR) was called
     END_RX_SHUT = 1 << 8,
-    END_BROKEN = 1 << 9, // the peer wrote nonsense into the channel: reset
+    END_BROKEN = 1 << 9,  // the peer wrote nonsense into the channel: reset
+    END_MOVING = 1 << 11, // a thread is about to move our direction to the ring: stay out of send
+    END_HOLD = 1 << 10, // nobody may consume from the ring: the producer sends it again by the twin
 };
 
 struct sock_end {
@@ -83,5 +85,8 @@ struct sock_end *end_adopt(int chunk_fd, uint32_t slot);
 
 // In the parent before fork: marks every end END_SHARED, and starts a new chunk afterwards.
 void end_before_fork(void);
+
+// In a forked child: tells the child's own connection to shuntd of the chunks that it shares.
+void end_announce(void);
 
 #endif

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// From the first use of a connection to its channel: decision, claim, answer, mapping.
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "sock/fdtab.h"
+#include "sock/move.h"
+#include "sock/self.h"
+#include "shunt/info.h"
+
+#include <arpa/inet.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BUCKETS 1024
+
+struct sock_self self;
+static struct list claims[BUCKETS]; // of conn.claimed, by cookie, under self.lock
+static bool announce;               // a forked child that has not shown its chunks yet
+
+static struct list *bucket(uint64_t cookie)
+{
+    return &claims[cookie % BUCKETS];
+}
+
+void conn_reason(struct conn *c, const char *reason)
+{
+    if (c->end)
+        snprintf(c->end->rec.reason, sizeof c->end->rec.reason, "%s", reason);
+}
+
+// ---- decision ----
+
+static int addresses(int fd, union cm_addr *local, union cm_addr *remote)
+{
+    socklen_t n = sizeof *local, m = sizeof *remote;
+    int err = (int)sys_call(SYS_getsockname, fd, local, &n);
+
+    return err ? err : (int)sys_call(SYS_getpeername, fd, remote, &m);
+}
+
+static bool is_loopback(const union cm_addr *a)
+{
+    if (a->sa.sa_family == AF_INET)
+        return ntohl(a->in.sin_addr.s_addr) >> 24 == 127;
+    if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
+        return a->in6.sin6_addr.s6_addr[12] == 127;
+    return IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr);
+}
+
+// The kernel reaches its own addresses from themselves, so equal ends are one host.
+static bool same_host(const union cm_addr *local, const union cm_addr *remote)
+{
+    if (is_loopback(remote))
+        return true;
+    if (local->sa.sa_family != remote->sa.sa_family)
+        return false;
+    if (local->sa.sa_family == AF_INET)
+        return local->in.sin_addr.s_addr == remote->in.sin_addr.s_addr;
+    return !memcmp(&local->in6.sin6_addr, &remote->in6.sin6_addr, sizeof(struct in6_addr));
+}
+
+static void ask_policy(struct conn *c, const union cm_addr *local, const union cm_addr *remote)
+{
+    struct policy_facts facts = {
+        .program = self.program,
+        .exe = self.exe,
+        .uid = self.uid,
+        .role = c->role,
+        .local = &local->sa,
+        .remote = &remote->sa,
+    };
+
+    policy_decide(self.policy, &facts, &c->rule);
+}
+
+static bool rule_has(const struct policy_outcome *rule, enum policy_lane lane)
+{
+    for (int i = 0; i < rule->n_lanes; i++)
+        if (rule->lanes[i] == lane)
+            return true;
+    return false;
+}
+
+// The reason why the connection stays with the kernel; NULL: it may hope for shared memory.
+static const char *obstacle(const struct conn *c, const union cm_addr *local,
+                            const union cm_addr *remote)
+{
+    if (c->rule.action == POLICY_FORBID)
+        return "the rule forbids it";
+    if (!rule_has(&c->rule, POLICY_LANE_SHM))
+        return "no lane of the rule is built in";
+    if (!same_host(local, remote))
+        return "shm: the peer is on another host";
+    return NULL;
+}
+
+static void fill_record(struct conn *c, int fd, const union cm_addr *local,
+                        const union cm_addr *remote)
+{
+    struct cm_record *rec = &c->end->rec;
+
+    rec->pid = sys_getpid();
+    rec->fd = fd;
+    rec->role = c->role;
+    rec->local = *local;
+    rec->remote = *remote;
+    snprintf(rec->rule, sizeof rec->rule, "%s", c->rule.rule_name);
+    if (c->nonblock)
+        end_set(c->end, END_NONBLOCK);
+    atomic_store(&rec->used, 1);
+}
+
+static void mirror_options(struct conn *c, int fd)
+{
+    struct timeval tv = {0};
+    socklen_t n = sizeof tv;
+    int lowat = 1;
+
+    if (!sys_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &n))
+        c->end->rcvtimeo_ns = tv.tv_sec * (int64_t)NS_PER_S + tv.tv_usec * (int64_t)NS_PER_US;
+    n = sizeof tv;
+    if (!sys_getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &n))
+        c->end->sndtimeo_ns = tv.tv_sec * (int64_t)NS_PER_S + tv.tv_usec * (int64_t)NS_PER_US;
+    n = sizeof lowat;
+    if (!sys_getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &lowat, &n) && lowat > 0)
+        c->end->rcvlowat = (uint32_t)lowat;
+}
+
+static void decide(struct conn *c, int fd)
+{
+    union cm_addr local = {0}, remote = {0};
+    const char *why;
+
+    if (addresses(fd, &local, &remote))
+        return; // still connecting, or reset: asked again at the next use
+    ask_policy(c, &local, &remote);
+    c->end = end_new();
+    if (!c->end) {
+        c->stage = CONN_RAW;
+        return;
+    }
+    fill_record(c, fd, &local, &remote);
+    why = obstacle(c, &local, &remote);
+    if (why)
+        conn_reason(c, why);
+    else
+        mirror_options(c, fd);
+    c->stage = why ? CONN_RAW : CONN_HOPEFUL;
+}
+
+void conn_decide(struct conn *c, int fd)
+{
+    sock_enter();
+    sock_lock(&self.lock, false);
+    if (c->stage == CONN_FRESH)
+        decide(c, fd);
+    sock_unlock(&self.lock, false);
+    sock_leave();
+}
+
+// ---- claim ----
+
+static bool due(const struct conn *c)
+{
+    const struct cm_record *rec = &c->end->rec;
+    uint64_t carried = atomic_load_explicit(&rec->bytes_tx[0], memory_order_relaxed) +
+                       atomic_load_explicit(&rec->bytes_rx[0], memory_order_relaxed);
+
+    return carried && carried >= c->rule.after_bytes &&
+           (!c->rule.after_ms || clock_now_ns() - c->made_ns >= c->rule.after_ms * NS_PER_MS);
+}
+
+static uint64_t cookie_of(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t n = sizeof cookie;
+
+    sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &n);
+    return cookie;
+}
+
+// Under self.lock.
+static void claim(struct conn *c, int fd)
+{
+    struct end_place place = end_place(c->end);
+    struct cm_wish wish = {
+        .local = c->end->rec.local,
+        .remote = c->end->rec.remote,
+        .ring_bytes = c->rule.ring_bytes,
+        .cross_user = c->rule.cross_user,
+        .chunk_fd = place.chunk_fd,
+        .chunk_slot = place.slot,
+    };
+
+    if (announce)
+        end_announce();
+    announce = false;
+    c->cookie = wish.cookie = c->end->rec.cookie = cookie_of(fd);
+    c->end->rec.pid = sys_getpid();
+    c->stage = CONN_CLAIMED;
+    list_add_tail(bucket(c->cookie), &c->claimed);
+    conn_reason(c, "waiting for the peer to claim it, too");
+    cm_claim(self.cm, fd, &wish);
+}
+
+void conn_claim(struct conn *c, int fd, bool at_once)
+{
+    if (!at_once && !due(c))
+        return;
+    sock_lock(&self.lock, false);
+    if (c->stage == CONN_HOPEFUL && end_has(c->end, END_FROZEN))
+        c->stage = CONN_RAW;
+    else if (c->stage == CONN_HOPEFUL)
+        claim(c, fd);
+    sock_unlock(&self.lock, false);
+}
+
+// ---- answers ----
+
+static struct conn *claimed(uint64_t cookie)
+{
+    list_for_each (it, bucket(cookie)) {
+        struct conn *c = list_entry(it, struct conn, claimed);
+
+        if (c->cookie == cookie)
+            return c;
+    }
+    return NULL;
+}
+
+static void own(int fd)
+{
+    fdtab_set(fd, FD_OWN, NULL);
+}
+
+static void close_channel(const struct cm_channel *ch)
+{
+    sys_close(ch->memfd);
+    sys_close(ch->bell);
+    sys_close(ch->peer_bell);
+    if (ch->chunk_fd >= 0)
+        sys_close(ch->chunk_fd);
+}
+
+static int map(struct conn *c, const struct cm_channel *ch)
+{
+    int err = chan_map(&c->chan, ch->memfd, ch->side, ch->bell, ch->peer_bell);
+
+    if (err) {
+        log_warn("channel of connection %llu: %s", (unsigned long long)ch->cookie, err_text(err));
+        return err;
+    }
+    own(ch->bell);
+    own(ch->peer_bell);
+    sys_close(ch->memfd);
+    c->stage = CONN_MAPPED;
+    return 0;
+}
+
+static void matched(void *arg, const struct cm_channel *ch)
+{
+    struct conn *c = claimed(ch->cookie);
+
+    if (!c || end_has(c->end, END_FROZEN | END_ATTACHED) || map(c, ch)) {
+        close_channel(ch);
+        cm_drop(self.cm, ch->cookie);
+        return;
+    }
+    list_del(&c->claimed);
+    conn_reason(c, "");
+    end_set(c->end, END_ATTACHED);
+}
+
+static void refused(void *arg, uint64_t cookie, const char *reason)
+{
+    struct conn *c = claimed(cookie);
+
+    if (!c)
+        return;
+    list_del(&c->claimed);
+    if (end_has(c->end, END_ATTACHED)) {
+        c->stage = CONN_HOPEFUL; // another process of the family was luckier: join it
+        return;
+    }
+    conn_reason(c, reason);
+    end_set(c->end, END_FROZEN);
+    c->stage = CONN_RAW;
+}
+
+void self_start(const struct policy *policy)
+{
+    static const struct cm_events events = {matched, refused, NULL};
+    const char *socket = policy_settings(policy)->daemon_socket;
+    cpu_set_t set;
+
+    for (int i = 0; i < BUCKETS; i++)
+        list_init(&claims[i]);
+    self.policy = policy;
+    self.cm = cm_init(self.program, socket && *socket ? socket : NULL, &events);
+    if (sched_getaffinity(0, sizeof set, &set))
+        CPU_ZERO(&set);
+    spin_setup((uint32_t)CPU_COUNT(&set), cm_spinners(self.cm));
+}
+
+void self_forked(void)
+{
+    announce = true;
+    cm_forked(self.cm);
+}
+
+void conn_answers(uint64_t wait_ns)
+{
+    if (!cm_busy(self.cm))
+        return;
+    sock_lock(&self.lock, false);
+    if (wait_ns)
+        cm_await(self.cm, clock_now_ns() + wait_ns);
+    else
+        cm_poll(self.cm);
+    sock_unlock(&self.lock, false);
+}
+
+// ---- joining a channel that another process has ----
+
+#define JOIN_NS (1 * NS_PER_S)
+
+// Another process of the family has the channel; without it nothing can be read or written here.
+int conn_attach(struct conn *c, int fd)
+{
+    struct cm_channel ch;
+    int err;
+
+    sock_lock(&self.lock, false);
+    c->cookie = cookie_of(fd);
+    err = c->chan.shared ? 0 : cm_attach(self.cm, fd, c->cookie, clock_now_ns() + JOIN_NS, &ch);
+    if (!err && !c->chan.shared) {
+        list_del(&c->claimed);
+        if (ch.chunk_fd >= 0)
+            sys_close(ch.chunk_fd);
+        ch.chunk_fd = -1;
+        err = map(c, &ch);
+        if (err)
+            close_channel(&ch);
+    }
+    sock_unlock(&self.lock, false);
+    if (err)
+        log_error("a channel that another process made cannot be joined: %s", err_text(err));
+    return err;
+}
+
+static int join(struct conn *c, int fd)
+{
+    struct cm_channel ch;
+    union cm_addr local = {0}, remote = {0};
+    int err = addresses(fd, &local, &remote);
+
+    c->cookie = cookie_of(fd);
+    if (!err)
+        err = cm_attach(self.cm, fd, c->cookie, clock_now_ns() + JOIN_NS, &ch);
+    if (err)
+        return err;
+    ask_policy(c, &local, &remote);
+    c->end = end_adopt(ch.chunk_fd, ch.chunk_slot);
+    if (c->end)
+        ch.chunk_fd = -1;
+    err = c->end ? map(c, &ch) : -ENOMEM;
+    if (err)
+        close_channel(&ch);
+    return err;
+}
+
+void conn_join(struct conn *c, int fd)
+{
+    sock_enter();
+    sock_lock(&self.lock, false);
+    c->stage = CONN_RAW;
+    join(c, fd);
+    sock_unlock(&self.lock, false);
+    sock_leave();
+}

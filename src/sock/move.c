@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Moves between the twin and the ring. The protocol is chan.h's (epochs); here is who may move
+// when:
+//
+//   A side says `ready` when none of its threads can be blocked in the kernel's recv any more
+//   (END_READY keeps new ones out, rx_raw counts those inside) and its epoll sets watch the bell.
+//   A producer goes to the ring when its consumer is ready and no thread is inside the kernel's
+//   send. A producer goes back to the twin when its consumer has acknowledged the ring; or when the
+//   peer has gone, since then nobody is left to acknowledge.
+#include "sock/move.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "sock/real.h"
+#include "sock/self.h"
+#include "shunt/info.h"
+
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#define LOOK_EVERY_NS (100 * NS_PER_US)
+
+static void counted(struct conn *c)
+{
+    atomic_fetch_add_explicit(&c->end->rec.switches, 1, memory_order_relaxed);
+    atomic_store_explicit(&c->end->rec.lane_tx, conn_tx_ring(c) ? SHUNT_LANE_SHM : 0,
+                          memory_order_relaxed);
+    atomic_store_explicit(&c->end->rec.lane_rx, conn_rx_ring(c) ? SHUNT_LANE_SHM : 0,
+                          memory_order_relaxed);
+}
+
+// ---- how far the carrier is ----
+
+static int tcp_info(int fd, struct tcp_info *info)
+{
+    socklen_t n = sizeof *info;
+
+    return sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &n);
+}
+
+// Bytes that programs have put into the socket since it was connected.
+static int64_t carrier_written(int fd)
+{
+    struct tcp_info info = {0};
+    int unsent = 0, err = tcp_info(fd, &info);
+
+    if (!err)
+        err = sys_ioctl(fd, SIOCOUTQNSD, &unsent);
+    return err ? err : (int64_t)(info.tcpi_bytes_sent - info.tcpi_bytes_retrans) + unsent;
+}
+
+static bool fin_counted(const struct tcp_info *info)
+{
+    enum { TIME_WAIT = 6, CLOSED = 7, CLOSE_WAIT = 8, LAST_ACK = 9, CLOSING = 11 };
+    int s = info->tcpi_state;
+
+    return s == TIME_WAIT || s == CLOSED || s == CLOSE_WAIT || s == LAST_ACK || s == CLOSING;
+}
+
+// Have programs read exactly mark bytes from the socket? A FIN that has come counts as one
+// received.
+static bool carrier_read_is(int fd, uint64_t mark)
+{
+    struct tcp_info info = {0};
+    int unread = 0;
+
+    if (tcp_info(fd, &info) || sys_ioctl(fd, SIOCINQ, &unread))
+        return false;
+    return info.tcpi_bytes_received - (uint64_t)unread - fin_counted(&info) == mark;
+}
+
+// ---- producer ----
+
+// Under tx_lock. A thread that enters the kernel's send counts itself, then looks for END_MOVING;
+// here it is the other way about, so that one of the two sees the other.
+static void to_ring(struct conn *c, int fd)
+{
+    struct sock_end *e = c->end;
+    int64_t written;
+
+    end_set(e, END_MOVING);
+    if (!atomic_load(&e->tx_raw)) {
+        written = carrier_written(fd);
+        if (written >= 0) {
+            chan_tx_move(&c->chan, &e->tx, (uint64_t)written);
+            counted(c);
+        }
+    }
+    end_clear(e, END_MOVING);
+}
+
+static void try_to_ring(struct conn *c, int fd)
+{
+    struct sock_end *e = c->end;
+    bool alone = end_alone(e);
+
+    if (!atomic_load_explicit(&c->chan.tx->ready, memory_order_acquire))
+        return;
+    sock_lock(&e->tx_lock, alone);
+    if (!conn_tx_ring(c) && chan_tx_acked(&c->chan, &e->tx) && e->again_from == e->again_to &&
+        chan_wanted(&c->chan) == CHAN_WANT_NOTHING)
+        to_ring(c, fd);
+    sock_unlock(&e->tx_lock, alone);
+}
+
+bool conn_tx_return(struct conn *c)
+{
+    if (!conn_tx_ring(c))
+        return true;
+    if (!chan_tx_acked(&c->chan, &c->end->tx))
+        return false;
+    chan_tx_move(&c->chan, &c->end->tx, c->end->tx.tail);
+    counted(c);
+    return true;
+}
+
+// The consumer has stopped at its head and wants the rest by the carrier.
+static void return_again(struct conn *c)
+{
+    struct sock_end *e = c->end;
+
+    if (!conn_tx_ring(c) || !chan_tx_acked(&c->chan, &e->tx))
+        return;
+    if (chan_room(&c->chan, &e->tx, UINT64_MAX) < 0)
+        return;
+    e->again_from = e->tx.head;
+    e->again_to = e->tx.tail;
+    chan_tx_move(&c->chan, &e->tx, e->again_from);
+    counted(c);
+}
+
+int conn_send_again(struct conn *c, int fd)
+{
+    struct sock_end *e = c->end;
+
+    while (e->again_from != e->again_to) {
+        const uint8_t *at = c->chan.tx_ring + (e->again_from & (c->chan.ring_bytes - 1));
+        long n = sys_call(SYS_sendto, fd, at, e->again_to - e->again_from,
+                          MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
+
+        if (n < 0)
+            return (int)n;
+        e->again_from += (uint64_t)n;
+    }
+    if (e->tx.tail != e->tx.head && !conn_tx_ring(c)) {
+        // the ring goes on from where its consumer stopped
+        e->tx.tail = e->tx.head;
+        atomic_store_explicit(&c->chan.tx->tail, e->tx.tail, memory_order_release);
+    }
+    return 0;
+}
+
+// The peer has sent FIN. Half-closed or gone, from now on the kernel knows best what a send should
+// do: accept, EPIPE, ECONNRESET.
+static void peer_left(struct conn *c, int fd)
+{
+    struct sock_end *e = c->end;
+    bool alone = end_alone(e);
+
+    sock_lock(&e->tx_lock, alone);
+    if (!conn_tx_return(c) && conn_peer_gone(fd)) {
+        chan_tx_move(&c->chan, &e->tx, e->tx.tail);
+        counted(c);
+    }
+    sock_unlock(&e->tx_lock, alone);
+}
+
+// Under tx_lock, as is the look at `want` before a move to the ring: so a grant is for good.
+static void grant(struct conn *c, enum chan_want want)
+{
+    if (want == CHAN_WANT_AGAIN)
+        return_again(c);
+    else
+        conn_tx_return(c);
+    if (conn_tx_ring(c))
+        return; // not acknowledged yet
+    atomic_store(&c->chan.tx->granted, 1);
+    chan_ring_peer(&c->chan);
+}
+
+void conn_serve(struct conn *c, int fd)
+{
+    struct sock_end *e = c->end;
+    bool alone = end_alone(e);
+    enum chan_want want = chan_wanted(&c->chan);
+
+    if (unlikely(want != CHAN_WANT_NOTHING && !atomic_load(&c->chan.tx->granted))) {
+        sock_lock(&e->tx_lock, alone);
+        grant(c, want);
+        sock_unlock(&e->tx_lock, alone);
+    }
+    if (unlikely(e->again_from != e->again_to)) {
+        sock_lock(&e->tx_lock, alone);
+        conn_send_again(c, fd);
+        sock_unlock(&e->tx_lock, alone);
+    }
+    if (unlikely(end_has(e, END_RDHUP | END_DEAD)) && conn_tx_ring(c))
+        peer_left(c, fd);
+}
+
+// ---- consumer ----
+
+bool conn_follow(struct conn *c, int fd)
+{
+    struct chan_rx *rx = &c->end->rx;
+    uint64_t mark;
+
+    if (!chan_rx_moved(&c->chan, rx, &mark))
+        return false;
+    if (conn_rx_ring(c) ? rx->head != mark : !carrier_read_is(fd, mark))
+        return false;
+    if (conn_rx_ring(c)) {
+        rx->tail = rx->head; // the producer takes back what it published behind the mark
+        if (end_has(c->end, END_HOLD))
+            end_clear(c->end, END_HOLD);
+    }
+    chan_rx_follow(&c->chan, rx);
+    counted(c);
+    return true;
+}
+
+// ---- the twin ----
+
+void conn_look(struct conn *c, int fd)
+{
+    struct pollfd p = {fd, POLLRDHUP, 0};
+    struct timespec now = {0};
+    uint32_t found = 0;
+
+    atomic_store_explicit(&c->end->looked_ticks, clock_ticks(), memory_order_relaxed);
+    if (sys_call(SYS_ppoll, &p, 1, &now, 0, 8) <= 0)
+        return;
+    if (p.revents & POLLRDHUP)
+        found |= END_RDHUP;
+    if (p.revents & (POLLERR | POLLHUP))
+        found |= END_DEAD;
+    if (found && !end_has(c->end, found))
+        end_set(c->end, found);
+}
+
+void conn_look_if_due(struct conn *c, int fd)
+{
+    uint32_t hint = atomic_load_explicit(&c->chan.rx->hint, memory_order_acquire);
+    uint64_t looked = atomic_load_explicit(&c->end->looked_ticks, memory_order_relaxed);
+
+    if (hint == c->hint_seen && clock_ticks() - looked < clock_ticks_of_ns(LOOK_EVERY_NS))
+        return;
+    c->hint_seen = hint;
+    conn_look(c, fd);
+}
+
+void conn_abort(struct conn *c, int fd)
+{
+    const struct linger now = {1, 0};
+
+    end_set(c->end, END_DEAD | END_FROZEN);
+    // AF_UNSPEC: the kernel sends RST and forgets the peer
+    sys_call(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    sys_call(SYS_connect, fd, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
+}
+
+void conn_break(struct conn *c, int fd)
+{
+    if (end_has(c->end, END_BROKEN))
+        return;
+    end_set(c->end, END_BROKEN);
+    log_error("connection reset: the peer wrote nonsense into the channel");
+    conn_reason(c, "the peer wrote nonsense into the channel");
+    conn_abort(c, fd);
+}
+
+// ---- progress ----
+
+// Lets the peer switch, once no thread can be asleep in the kernel's recv.
+static void try_ready(struct conn *c)
+{
+    struct sock_end *e = c->end;
+
+    end_set(e, END_READY);
+    if (!end_alone(e) && atomic_load(&e->rx_raw)) {
+        end_clear(e, END_READY);
+        return;
+    }
+    if (!c->epoll_up && epoll_conn_up(c)) {
+        end_set(e, END_FROZEN);
+        end_clear(e, END_READY);
+        conn_reason(c, "an epoll set that holds it cannot watch the channel");
+        return;
+    }
+    c->epoll_up = true;
+    atomic_store_explicit(&c->chan.rx->ready, 1, memory_order_release);
+}
+
+static void advance_mapped(struct conn *c, int fd)
+{
+    struct sock_end *e = c->end;
+
+    if (end_has(e, END_READY)) {
+        if (!c->epoll_up)
+            c->epoll_up = !epoll_conn_up(c);
+        if (!conn_tx_ring(c) && !end_has(e, END_FROZEN | END_TX_SHUT | END_RDHUP | END_DEAD))
+            try_to_ring(c, fd);
+    } else if (!end_has(e, END_FROZEN)) {
+        try_ready(c);
+    }
+    conn_serve(c, fd);
+}
+
+void conn_advance(struct conn *c, int fd)
+{
+    switch ((enum conn_stage)c->stage) {
+    case CONN_FRESH:
+        conn_decide(c, fd);
+        return;
+    case CONN_HOPEFUL:
+        if (unlikely(end_has(c->end, END_ATTACHED)))
+            conn_attach(c, fd);
+        else
+            conn_claim(c, fd, false);
+        return;
+    case CONN_CLAIMED:
+        if (unlikely(end_has(c->end, END_ATTACHED)))
+            conn_attach(c, fd);
+        else
+            conn_answers(0);
+        if (c->stage == CONN_MAPPED)
+            advance_mapped(c, fd);
+        return;
+    case CONN_MAPPED:
+        advance_mapped(c, fd);
+        return;
+    default:
+        return;
+    }
+}
+
+// ---- going back ----
+
+static bool is_back(struct conn *c, int fd)
+{
+    struct sock_end *e = c->end;
+    bool alone = end_alone(e), back;
+
+    sock_lock(&e->rx_lock, alone);
+    while (conn_follow(c, fd))
+        ;
+    sock_unlock(&e->rx_lock, alone);
+    sock_lock(&e->tx_lock, alone);
+    back = conn_tx_return(c) && !conn_send_again(c, fd);
+    sock_unlock(&e->tx_lock, alone);
+    return back && !conn_rx_ring(c) && chan_rx_granted(&c->chan);
+}
+
+// Sleeps until the peer rings, a short time at most.
+static void await_bell(struct conn *c, uint64_t deadline_ns)
+{
+    uint64_t now_ns = clock_now_ns();
+    uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+    struct timespec ts = {0, (long)MIN(left_ns, 5 * NS_PER_MS)};
+    struct pollfd p = {c->chan.bell, POLLIN, 0};
+
+    conn_sleep(c, true, true);
+    sock_leave();
+    sys_call(SYS_ppoll, &p, 1, &ts, 0, 8);
+    sock_enter();
+    conn_woken(c, true, true);
+}
+
+static void freeze(struct conn *c, const char *reason)
+{
+    end_set(c->end, END_FROZEN);
+    conn_reason(c, reason);
+    if (c->chan.shared)
+        atomic_store(&c->chan.rx->ready, 0);
+}
+
+// With unread_too the consumer stops here, under its lock, so that the producer finds a head that
+// stands still.
+static void ask(struct conn *c, bool unread_too)
+{
+    struct sock_end *e = c->end;
+    bool alone = end_alone(e);
+
+    sock_lock(&e->rx_lock, alone);
+    if (unread_too)
+        end_set(e, END_HOLD);
+    chan_ask(&c->chan, unread_too ? CHAN_WANT_AGAIN : CHAN_WANT_CARRIER);
+    sock_unlock(&e->rx_lock, alone);
+}
+
+int conn_go_back(struct conn *c, int fd, bool unread_too, uint64_t deadline_ns, const char *reason)
+{
+    bool back;
+
+    conn_decide(c, fd);
+    if (!c->end)
+        return 0;
+    sock_enter();
+    freeze(c, reason);
+    if (c->chan.shared)
+        ask(c, unread_too);
+    for (back = !c->chan.shared || is_back(c, fd);
+         !back && !end_has(c->end, END_DEAD) && clock_now_ns() < deadline_ns;
+         back = is_back(c, fd)) {
+        conn_serve(c, fd);
+        await_bell(c, deadline_ns);
+        conn_look(c, fd);
+    }
+    if (back && c->epoll_up) {
+        epoll_conn_down(c);
+        c->epoll_up = false;
+        end_clear(c->end, END_READY);
+    }
+    sock_leave();
+    return back ? 0 : -ETIMEDOUT;
+}
+
+int conn_tx_back(struct conn *c, int fd, bool nonblock, const char *reason)
+{
+    uint64_t deadline_ns = clock_now_ns() + (nonblock ? 0 : NS_PER_S);
+    bool alone, back = false;
+
+    conn_decide(c, fd);
+    if (!c->end)
+        return 0;
+    sock_enter();
+    end_set(c->end, END_FROZEN);
+    conn_reason(c, reason);
+    alone = end_alone(c->end);
+    for (;;) {
+        sock_lock(&c->end->tx_lock, alone);
+        back = conn_tx_return(c);
+        sock_unlock(&c->end->tx_lock, alone);
+        if (back || clock_now_ns() >= deadline_ns)
+            break;
+        await_bell(c, deadline_ns);
+    }
+    sock_leave();
+    return back ? 0 : -EAGAIN;
+}
+
+// ---- require ----
+
+int conn_require(struct conn *c, int fd)
+{
+    uint64_t deadline_ns = clock_now_ns() + c->rule.deadline_ms * NS_PER_MS;
+
+    conn_decide(c, fd);
+    if (c->stage == CONN_FRESH || c->rule.action != POLICY_REQUIRE)
+        return 0;
+    sock_enter();
+    while ((c->stage == CONN_HOPEFUL || c->stage == CONN_CLAIMED) && clock_now_ns() < deadline_ns) {
+        if (c->stage == CONN_HOPEFUL)
+            conn_claim(c, fd, true);
+        conn_answers(NS_PER_MS);
+    }
+    sock_leave();
+    if (c->stage == CONN_MAPPED)
+        return 0;
+    log_error("rule \"%s\" requires a lane: %s", c->rule.rule_name,
+              c->end ? c->end->rec.reason : "not tracked");
+    return -ECONNREFUSED;
+}

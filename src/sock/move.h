@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Moving bytes between the twin and the ring: what tx.c and rx.c need of move.c.
+#ifndef SHUNT_SOCK_MOVE_H
+#define SHUNT_SOCK_MOVE_H
+
+#include "sock/conn.h"
+
+// Why a connection is not on its first lane, for `shunt stat`; and the rule's name.
+void conn_reason(struct conn *c, const char *reason);
+
+// A hopeful connection is claimed when it has carried enough, or at once. Inside.
+void conn_claim(struct conn *c, int fd, bool at_once);
+
+// Handles the answers of shuntd that have come; waits for one up to wait_ns. Inside.
+void conn_answers(uint64_t wait_ns);
+
+// Joins the channel that another process of the family has. Inside; may wait for shuntd. 0 or
+// -errno.
+int conn_attach(struct conn *c, int fd);
+
+// In a forked child, under no lock: the manager starts anew.
+void self_forked(void);
+
+// Ends the connection with an RST; the next calls get the kernel's errors. Inside.
+void conn_abort(struct conn *c, int fd);
+
+// The same because the peer wrote nonsense into the channel. Inside.
+void conn_break(struct conn *c, int fd);
+
+// Moves our sending direction to the carrier if the consumer allows it. Inside, under tx_lock.
+// True when it is on the carrier now.
+bool conn_tx_return(struct conn *c);
+
+// Sends by the carrier what it must carry again after CHAN_WANT_AGAIN. Inside, under tx_lock.
+// 0: nothing is left; else -EAGAIN or the error of sending.
+int conn_send_again(struct conn *c, int fd);
+
+#endif

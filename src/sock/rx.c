@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Bytes in: from the ring, or from the twin.
+#include "base/iov.h"
+#include "base/sys.h"
+#include "sock/move.h"
+#include "sock/real.h"
+#include "shunt/info.h"
+
+#include <sys/ioctl.h>
+
+// The producer hears of room this often while a large read copies.
+#define PIECE_BYTES (size_t)(32 << 10)
+#define REST_IOVS   64
+
+// What the ring and the loop below do themselves.
+#define RING_FLAGS                                                                                 \
+    (MSG_DONTWAIT | MSG_PEEK | MSG_WAITALL | MSG_TRUNC | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC |         \
+     MSG_WAITFORONE)
+
+// One read of the program.
+struct job {
+    struct conn *c;
+    int fd, flags;
+    struct iov_pos p;
+    struct conn_call call;
+};
+
+static void count_bytes(struct conn *c, int lane, size_t n)
+{
+    _Atomic uint64_t *sum = &c->end->rec.bytes_rx[lane];
+
+    atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static bool is_nonblock(const struct job *j)
+{
+    return (j->flags & MSG_DONTWAIT) ||
+           (j->c->end ? end_has(j->c->end, END_NONBLOCK) : j->c->nonblock);
+}
+
+// The smallest number of bytes that a blocking read returns with (sock_rcvlowat in tcp(7)).
+static size_t target(const struct job *j)
+{
+    size_t low = j->c->end ? j->c->end->rcvlowat : 1;
+
+    return (j->flags & MSG_WAITALL) ? j->p.left : MIN(low, j->p.left);
+}
+
+// ---- the ring ----
+
+// Takes n bytes that are there.
+static void take(struct job *j, size_t n)
+{
+    struct chan *ch = &j->c->chan;
+    struct chan_rx *rx = &j->c->end->rx;
+
+    while (n > 0) {
+        size_t piece = MIN(n, PIECE_BYTES);
+
+        if (j->flags & MSG_TRUNC)
+            iov_skip(&j->p, piece); // tcp(7): the bytes are discarded
+        else
+            iov_scatter(&j->p, chan_rx_at(ch, rx), piece);
+        chan_consumed(ch, rx, piece);
+        n -= piece;
+    }
+}
+
+static void peek(struct job *j, size_t n)
+{
+    struct iov_pos p = j->p;
+
+    iov_scatter(&p, chan_rx_at(&j->c->chan, &j->c->end->rx), n);
+}
+
+// The ring is empty and the twin has FIN or an error: what the kernel says of the twin is the
+// answer. A peer that closed before it read all that we wrote is a reset, as it would have been by
+// TCP.
+static ssize_t end_of_stream(struct job *j)
+{
+    struct sock_end *e = j->c->end;
+    char byte;
+    long n = sys_call(SYS_recvfrom, j->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK, 0, 0);
+    uint64_t read_by_peer = atomic_load_explicit(&j->c->chan.tx->head, memory_order_acquire);
+
+    if (n > 0)
+        return -EPROTO;
+    if (n == 0 && e->tx.tail != read_by_peer && conn_peer_gone(j->fd)) {
+        conn_abort(j->c, j->fd);
+        return -ECONNRESET;
+    }
+    if (n < 0 && n != -EAGAIN)
+        return sys_call(SYS_recvfrom, j->fd, &byte, 1, MSG_DONTWAIT, 0, 0);
+    return n;
+}
+
+// Bytes; 0: end of the stream; -EAGAIN: nothing there; -ECANCELED: look again, it moved.
+static ssize_t ring_get_locked(struct job *j)
+{
+    struct conn *c = j->c;
+    struct chan_rx *rx = &c->end->rx;
+    int64_t avail;
+    size_t n;
+
+    if (!conn_rx_ring(c))
+        return -ECANCELED;
+    avail = end_has(c->end, END_HOLD) ? 0 : chan_avail(&c->chan, rx, j->p.left);
+    if (avail < 0)
+        return avail;
+    if (unlikely(!avail)) {
+        chan_drained(&c->chan);
+        if (conn_follow(c, j->fd))
+            return -ECANCELED;
+        conn_look_if_due(c, j->fd);
+        if (!end_has(c->end, END_RDHUP | END_DEAD))
+            return -EAGAIN;
+        // what was published before the FIN is visible now
+        avail = end_has(c->end, END_HOLD) ? 0 : chan_avail(&c->chan, rx, 1);
+        if (avail)
+            return avail < 0 ? avail : -ECANCELED;
+        return conn_follow(c, j->fd) ? -ECANCELED : end_of_stream(j);
+    }
+    n = MIN((size_t)avail, j->p.left);
+    if (j->flags & MSG_PEEK) {
+        peek(j, n);
+        return (ssize_t)n;
+    }
+    take(j, n);
+    count_bytes(c, SHUNT_LANE_SHM, n);
+    return (ssize_t)n;
+}
+
+static ssize_t ring_get(struct job *j)
+{
+    struct sock_end *e = j->c->end;
+    bool alone = end_alone(e);
+    ssize_t n;
+
+    sock_lock(&e->rx_lock, alone);
+    n = ring_get_locked(j);
+    sock_unlock(&e->rx_lock, alone);
+    if (unlikely(n == -EPROTO)) {
+        conn_break(j->c, j->fd);
+        n = -ECONNRESET;
+    }
+    return n;
+}
+
+// ---- the twin ----
+
+static struct msghdr rest_of(const struct job *j, struct iovec *rest)
+{
+    return (struct msghdr){.msg_iov = rest, .msg_iovlen = (size_t)iov_rest(&j->p, rest, REST_IOVS)};
+}
+
+static void got(struct job *j, ssize_t n)
+{
+    if (n <= 0 || (j->flags & MSG_PEEK))
+        return;
+    iov_skip(&j->p, (size_t)n);
+    if (j->c->end)
+        count_bytes(j->c, SHUNT_LANE_KERNEL, (size_t)n);
+}
+
+// The connection may be switched at any moment: takes what the twin has, without blocking.
+static ssize_t twin_get(struct job *j)
+{
+    struct sock_end *e = j->c->end;
+    bool alone = end_alone(e);
+    struct iovec rest[REST_IOVS];
+    struct msghdr msg = rest_of(j, rest);
+    ssize_t n = -ECANCELED;
+
+    sock_lock(&e->rx_lock, alone);
+    if (!conn_rx_ring(j->c)) {
+        n = sys_call(SYS_recvmsg, j->fd, &msg, (j->flags | MSG_DONTWAIT) & ~MSG_WAITALL);
+        if ((n == 0 || n == -EAGAIN) && j->p.left && conn_follow(j->c, j->fd))
+            n = -ECANCELED;
+        got(j, n);
+    }
+    sock_unlock(&e->rx_lock, alone);
+    return n;
+}
+
+// Counts this thread as one that may be asleep in the kernel. False: that is not allowed any more.
+static bool raw_enter(const struct job *j, bool counted)
+{
+    if (!counted)
+        return true;
+    atomic_fetch_add(&j->c->end->rx_raw, 1);
+    if (!(atomic_load(&j->c->end->flags) & END_READY))
+        return true;
+    atomic_fetch_sub(&j->c->end->rx_raw, 1);
+    return false;
+}
+
+// The kernel's own recv, with its blocking, timeouts and signals.
+static ssize_t kernel_recv(struct job *j)
+{
+    bool counted = j->c->end && j->c->stage != CONN_RAW && !end_alone(j->c->end);
+    struct iovec rest[REST_IOVS];
+    struct msghdr msg = rest_of(j, rest);
+    ssize_t n;
+
+    if (!raw_enter(j, counted))
+        return -ECANCELED;
+    n = j->p.cnt == 1 ? real.recv(j->fd, rest[0].iov_base, rest[0].iov_len, j->flags)
+                      : real.recvmsg(j->fd, &msg, j->flags);
+    n = n < 0 ? -errno : n;
+    if (counted)
+        atomic_fetch_sub(&j->c->end->rx_raw, 1);
+    got(j, n);
+    return n;
+}
+
+// ---- a read ----
+
+// One attempt, by whichever way bytes come now. *by_kernel: the kernel itself did all waiting.
+static ssize_t attempt(struct job *j, bool *by_kernel)
+{
+    ssize_t n;
+
+    sock_enter();
+    if (likely(conn_rx_ring(j->c)))
+        n = ring_get(j);
+    else {
+        conn_advance(j->c, j->fd);
+        *by_kernel = !conn_ready(j->c);
+        n = *by_kernel ? -ECANCELED : twin_get(j);
+    }
+    sock_leave();
+    return *by_kernel ? kernel_recv(j) : n;
+}
+
+static ssize_t finish(const struct job *j, size_t total, ssize_t n)
+{
+    size_t done = total - j->p.left;
+
+    return done ? (ssize_t)done : n;
+}
+
+ssize_t conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags)
+{
+    struct job j = {.c = c, .fd = fd, .flags = flags, .call.interrupts = sock_thread.interrupts};
+    bool by_kernel = false;
+    size_t total, need;
+    ssize_t n = iov_begin(&j.p, iov, iovcnt);
+    int err;
+
+    if (n)
+        return n;
+    if (unlikely(c->end && end_has(c->end, END_BROKEN)))
+        return -ECONNRESET;
+    total = j.p.left;
+    need = target(&j);
+    for (;;) {
+        n = attempt(&j, &by_kernel);
+        if (n == -ECANCELED) {
+            by_kernel = false;
+            continue;
+        }
+        if (n == 0 || (n < 0 && n != -EAGAIN) || by_kernel)
+            break;
+        if (n > 0 && ((flags & MSG_PEEK) ? (size_t)n : total - j.p.left) >= need)
+            break;
+        if (is_nonblock(&j))
+            break;
+        j.call.timeout_ns = c->end->rcvtimeo_ns;
+        j.call.need = (flags & MSG_PEEK) ? need : 1;
+        err = conn_wait(c, fd, POLLIN, &j.call);
+        if (err) {
+            n = (flags & MSG_PEEK) && n > 0 ? n : err;
+            break;
+        }
+    }
+    return finish(&j, total, n);
+}
+
+// ---- to a pipe or a file ----
+
+static ssize_t ring_get_to(struct conn *c, int out_fd, size_t n)
+{
+    struct sock_end *e = c->end;
+    bool alone = end_alone(e);
+    int64_t avail;
+    ssize_t put = -EOPNOTSUPP;
+
+    sock_lock(&e->rx_lock, alone);
+    if (conn_rx_ring(c) && !end_has(e, END_HOLD)) {
+        avail = chan_avail(&c->chan, &e->rx, n);
+        put = avail > 0 ? sys_write(out_fd, chan_rx_at(&c->chan, &e->rx), MIN(n, (size_t)avail))
+                        : (avail ? -EPROTO : -ENOBUFS);
+    }
+    if (put > 0) {
+        chan_consumed(&c->chan, &e->rx, (uint64_t)put);
+        count_bytes(c, SHUNT_LANE_SHM, (size_t)put);
+    }
+    sock_unlock(&e->rx_lock, alone);
+    return put;
+}
+
+// What an empty ring means: -EAGAIN to wait, 0 for the end, -EOPNOTSUPP once the twin is next.
+static ssize_t empty(struct conn *c, int fd)
+{
+    struct iovec none = {&(char){0}, 1};
+    struct job j = {.c = c, .fd = fd, .flags = MSG_PEEK | MSG_DONTWAIT};
+    ssize_t n;
+
+    iov_begin(&j.p, &none, 1);
+    n = ring_get(&j);
+    return n == -ECANCELED ? -EOPNOTSUPP : n;
+}
+
+ssize_t conn_recv_to(struct conn *c, int fd, int out_fd, size_t n, int flags)
+{
+    struct conn_call call = {.interrupts = sock_thread.interrupts};
+    struct job j = {.c = c, .fd = fd, .flags = flags};
+    ssize_t put;
+    int err;
+
+    for (;;) {
+        sock_enter();
+        if (!conn_rx_ring(c))
+            conn_advance(c, fd);
+        put = conn_rx_ring(c) ? ring_get_to(c, out_fd, n) : -EOPNOTSUPP;
+        if (put == -ENOBUFS)
+            put = empty(c, fd);
+        sock_leave();
+        if (put != -EAGAIN || is_nonblock(&j))
+            return put;
+        call.timeout_ns = c->end->rcvtimeo_ns;
+        err = conn_wait(c, fd, POLLIN, &call);
+        if (err)
+            return err;
+    }
+}
+
+// ---- how much ----
+
+static int queued(int fd, unsigned long request)
+{
+    int n = 0, err = sys_ioctl(fd, request, &n);
+
+    return err ? err : n;
+}
+
+int conn_unread(struct conn *c, int fd)
+{
+    int n = queued(fd, FIONREAD);
+    int64_t avail = 0;
+
+    if (n < 0 || !c->chan.shared)
+        return n;
+    sock_enter();
+    sock_lock(&c->end->rx_lock, end_alone(c->end));
+    if (conn_rx_ring(c))
+        avail = chan_avail(&c->chan, &c->end->rx, UINT64_MAX);
+    sock_unlock(&c->end->rx_lock, end_alone(c->end));
+    sock_leave();
+    return n + (int)MAX(avail, 0);
+}
+
+int conn_unsent(struct conn *c, int fd)
+{
+    int n = queued(fd, TIOCOUTQ);
+    int64_t room;
+
+    if (n < 0 || !c->chan.shared)
+        return n;
+    sock_enter();
+    sock_lock(&c->end->tx_lock, end_alone(c->end));
+    room = chan_room(&c->chan, &c->end->tx, UINT64_MAX);
+    sock_unlock(&c->end->tx_lock, end_alone(c->end));
+    sock_leave();
+    return n + (conn_tx_ring(c) && room >= 0 ? (int)(c->chan.ring_bytes - room) : 0);
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "sock/spin.h"
+
+#include "base/clock.h"
+#include "base/util.h"
+
+#include <stdatomic.h>
+
+// A gap between two turns that only a scheduler makes: the core served somebody else meanwhile.
+#define PREEMPTED_US 200
+// Every so many refusals for bad memory one wait spins after all, to see whether times have
+// changed.
+#define RETRY_EVERY 64
+
+static _Atomic uint32_t nobody;
+
+static struct {
+    uint32_t cores;
+    _Atomic uint32_t *spinners;
+} host = {1, &nobody};
+
+void spin_setup(uint32_t cores, _Atomic uint32_t *spinners)
+{
+    host.cores = cores;
+    host.spinners = spinners;
+}
+
+static bool pays(const struct spin_memory *m, uint64_t limit_ticks)
+{
+    static _Thread_local uint32_t refusals;
+
+    if (m->wait_ticks <= limit_ticks)
+        return true;
+    return ++refusals % RETRY_EVERY == 0;
+}
+
+bool spin_begin(struct spin *s, const struct spin_memory *m, uint32_t limit_us)
+{
+    uint64_t limit = clock_ticks_of_ns(limit_us * NS_PER_US);
+
+    s->start = s->last = clock_ticks();
+    s->end = s->start + limit;
+    s->on = false;
+    if (!limit_us || host.cores < 2 || !pays(m, limit))
+        return false;
+    if (atomic_fetch_add_explicit(host.spinners, 1, memory_order_relaxed) >= host.cores) {
+        atomic_fetch_sub_explicit(host.spinners, 1, memory_order_relaxed);
+        return false;
+    }
+    return s->on = true;
+}
+
+bool spin_go_on(struct spin *s)
+{
+    uint64_t now = clock_ticks();
+    bool taken = now - s->last > clock_ticks_of_ns(PREEMPTED_US * NS_PER_US);
+
+    s->last = now;
+    return now < s->end && !taken;
+}
+
+void spin_end(struct spin *s)
+{
+    if (s->on)
+        atomic_fetch_sub_explicit(host.spinners, 1, memory_order_relaxed);
+    s->on = false;
+}
+
+void spin_learn(struct spin_memory *m, uint64_t start_ticks)
+{
+    uint64_t took = clock_ticks() - start_ticks;
+
+    m->wait_ticks = m->wait_ticks ? (m->wait_ticks * 7 + took) / 8 : took;
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Waiting for one connection: what holds now, spinning, sleep.
+#include "base/clock.h"
+#include "base/sys.h"
+#include "sock/move.h"
+#include "sock/real.h"
+
+#include <signal.h>
+
+#define TURN 16 // looks at the ring between two looks at the clock
+
+// ---- what holds now ----
+
+static int64_t avail_now(struct conn *c, uint64_t want)
+{
+    struct sock_end *e = c->end;
+    bool alone = end_alone(e);
+    int64_t n;
+
+    sock_lock(&e->rx_lock, alone);
+    n = end_has(e, END_HOLD) ? 0 : chan_avail(&c->chan, &e->rx, want);
+    sock_unlock(&e->rx_lock, alone);
+    return n;
+}
+
+static int64_t room_now(struct conn *c, uint64_t want)
+{
+    struct sock_end *e = c->end;
+    bool alone = end_alone(e);
+    int64_t n;
+
+    sock_lock(&e->tx_lock, alone);
+    n = chan_room(&c->chan, &e->tx, want);
+    sock_unlock(&e->tx_lock, alone);
+    return n;
+}
+
+static bool follow(struct conn *c, int fd)
+{
+    bool alone = end_alone(c->end), followed;
+
+    sock_lock(&c->end->rx_lock, alone);
+    followed = conn_follow(c, fd);
+    sock_unlock(&c->end->rx_lock, alone);
+    return followed;
+}
+
+static short twin_mask(int fd, short events)
+{
+    struct pollfd p = {fd, events, 0};
+    struct timespec now = {0};
+
+    return sys_call(SYS_ppoll, &p, 1, &now, 0, 8) > 0 ? p.revents : 0;
+}
+
+// What the rings say, and the flags that were noted of the twin.
+static short ring_mask(struct conn *c)
+{
+    const struct sock_end *e = c->end;
+    short mask = 0;
+    int64_t avail = conn_rx_ring(c) ? avail_now(c, e->rcvlowat) : 0;
+
+    if (avail < 0 || end_has(e, END_BROKEN))
+        return POLLIN | POLLOUT | POLLERR | POLLHUP;
+    if (end_has(e, END_RDHUP))
+        mask |= POLLIN | POLLRDHUP;
+    if (conn_rx_ring(c) && (avail >= e->rcvlowat || end_has(e, END_RX_SHUT)))
+        mask |= POLLIN;
+    if (conn_tx_ring(c) &&
+        (end_has(e, END_TX_SHUT) || room_now(c, c->chan.ring_bytes / 4) >= c->chan.ring_bytes / 4))
+        mask |= POLLOUT;
+    return mask;
+}
+
+short conn_mask(struct conn *c, int fd)
+{
+    short mask, ask = 0;
+
+    conn_look_if_due(c, fd);
+    conn_serve(c, fd);
+    mask = ring_mask(c);
+    // nothing to read where bytes came from so far: have they moved?
+    if (!(mask & POLLIN) && follow(c, fd))
+        mask = ring_mask(c);
+    if (!conn_rx_ring(c))
+        ask |= POLLIN | POLLPRI | POLLRDHUP;
+    if (!conn_tx_ring(c))
+        ask |= POLLOUT;
+    if (ask || end_has(c->end, END_DEAD))
+        mask |= twin_mask(fd, ask);
+    if (end_has(c->end, END_RDHUP) && end_has(c->end, END_TX_SHUT))
+        mask |= POLLHUP;
+    // the twin was drained and the bytes go on in the ring
+    if (!conn_rx_ring(c) && !(mask & POLLIN) && follow(c, fd))
+        mask |= ring_mask(c);
+    return mask;
+}
+
+// ---- sleep ----
+
+static bool any(_Atomic uint32_t *n)
+{
+    return atomic_load(n) != 0;
+}
+
+void conn_sleep(struct conn *c, bool rx, bool tx)
+{
+    struct sock_end *e = c->end;
+
+    if (rx)
+        atomic_fetch_add(&e->rx_sleepers, 1);
+    if (tx)
+        atomic_fetch_add(&e->tx_sleepers, 1);
+    chan_bell_clear(&c->chan);
+    chan_arm(&c->chan, any(&e->rx_sleepers), any(&e->tx_sleepers));
+    chan_drained(&c->chan);
+}
+
+void conn_woken(struct conn *c, bool rx, bool tx)
+{
+    if (rx)
+        atomic_fetch_sub(&c->end->rx_sleepers, 1);
+    if (tx)
+        atomic_fetch_sub(&c->end->tx_sleepers, 1);
+}
+
+short conn_twin_events(const struct conn *c, bool rx, bool tx)
+{
+    short events = end_has(c->end, END_RDHUP) ? 0 : POLLRDHUP;
+
+    if (rx && !conn_rx_ring(c))
+        events |= POLLIN | POLLPRI;
+    if (tx && !conn_tx_ring(c))
+        events |= POLLOUT;
+    return events;
+}
+
+// How long one may sleep; a producer whose peer has sent FIN hears no more from the twin, and
+// looks.
+static struct timespec *nap(struct conn *c, bool tx, uint64_t deadline_ns, struct timespec *ts)
+{
+    uint64_t now_ns = clock_now_ns();
+    uint64_t ns = deadline_ns == CLOCK_NEVER ? CLOCK_NEVER : deadline_ns - MIN(now_ns, deadline_ns);
+
+    if (tx && end_has(c->end, END_RDHUP))
+        ns = MIN(ns, 10 * NS_PER_MS);
+    if (ns == CLOCK_NEVER)
+        return NULL;
+    *ts = (struct timespec){(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
+    return ts;
+}
+
+// What an interrupted sleep means: signal(7) restarts a socket call after SA_RESTART handlers
+// unless it has a timeout.
+static int interrupted(const struct conn_call *call, uint32_t restarts)
+{
+    if (sock_thread.interrupts != call->interrupts || call->timeout_ns)
+        return -EINTR;
+    return sock_thread.restarts != restarts ? 0 : -EINTR;
+}
+
+// Sleeps with every signal blocked but inside ppoll, so that a handler that ends the call cannot
+// slip in between the last look and the sleep.
+static int sleep_once(struct conn *c, int fd, short events, struct conn_call *call)
+{
+    bool rx = events & POLLIN, tx = events & POLLOUT;
+    struct pollfd p[2] = {{fd, conn_twin_events(c, rx, tx), 0}, {c->chan.bell, POLLIN, 0}};
+    uint32_t restarts = sock_thread.restarts;
+    struct timespec ts, *left = nap(c, tx, call->deadline_ns, &ts);
+    uint64_t all = ~UINT64_C(0), old = 0;
+    sigset_t mask;
+    int n = 0;
+
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
+    sigemptyset(&mask);
+    __builtin_memcpy(&mask, &old, sizeof old);
+    if (sock_thread.interrupts == call->interrupts)
+        n = real.ppoll(p, 2, left, &mask) < 0 ? interrupted(call, restarts) : 0;
+    else
+        n = -EINTR;
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &old, 0, 8);
+    if (p[0].revents & (POLLRDHUP | POLLERR | POLLHUP)) {
+        sock_enter();
+        conn_look(c, fd);
+        sock_leave();
+    }
+    return n;
+}
+
+// Can the waiter go on? It may need more than readiness tells (a peek of many bytes), or less (a
+// blocking writer goes on as soon as there is any room, a reader with any byte).
+static bool holds(struct conn *c, int fd, short events, const struct conn_call *call)
+{
+    int64_t need = (int64_t)MAX(call->need, (size_t)1);
+    short mask;
+    bool yes = false;
+
+    sock_enter();
+    mask = conn_mask(c, fd);
+    if ((events & POLLIN) && conn_rx_ring(c)) {
+        yes = avail_now(c, (uint64_t)need) >= need;
+        events &= ~POLLIN;
+    }
+    if ((events & POLLOUT) && conn_tx_ring(c) && !yes)
+        yes = room_now(c, 1) != 0;
+    sock_leave();
+    return yes || (mask & (events | POLLERR | POLLHUP | POLLRDHUP));
+}
+
+// ---- spinning ----
+
+// A look that costs one load: has anything been published since?
+static bool stirs(const struct conn *c, short events, size_t need)
+{
+    const struct sock_end *e = c->end;
+
+    if ((events & POLLIN) && conn_rx_ring(c) &&
+        atomic_load_explicit(&c->chan.rx->tail, memory_order_acquire) - e->rx.head >= need)
+        return true;
+    return (events & POLLOUT) && conn_tx_ring(c) &&
+           atomic_load_explicit(&c->chan.tx->head, memory_order_acquire) != e->tx.head;
+}
+
+static bool spin(struct conn *c, int fd, short events, const struct conn_call *call)
+{
+    size_t need = MAX(call->need, (size_t)1);
+    struct spin s;
+    bool found = false;
+
+    if (!spin_begin(&s, &c->spin, c->rule.spin_us))
+        return false;
+    do {
+        for (int i = 0; i < TURN && !found; i++) {
+            found = stirs(c, events, need);
+            clock_pause();
+        }
+        if (!found && !conn_rx_ring(c))
+            found = holds(c, fd, events, call);
+        if (!found) {
+            sock_enter();
+            conn_look_if_due(c, fd);
+            sock_leave();
+            found = end_has(c->end, END_RDHUP | END_DEAD);
+        }
+        if (found || sock_thread.interrupts != call->interrupts || chan_wanted(&c->chan))
+            break;
+    } while (spin_go_on(&s));
+    spin_end(&s);
+    return found;
+}
+
+// ---- a wait ----
+
+static void begin(struct conn_call *call)
+{
+    if (!call->deadline_ns)
+        call->deadline_ns =
+            call->timeout_ns ? clock_now_ns() + (uint64_t)call->timeout_ns : CLOCK_NEVER;
+}
+
+int conn_wait(struct conn *c, int fd, short events, struct conn_call *call)
+{
+    bool rx = events & POLLIN, tx = events & POLLOUT;
+    uint64_t start = clock_ticks();
+    int err = 0;
+
+    begin(call);
+    if (spin(c, fd, events, call)) {
+        atomic_fetch_add_explicit(&c->end->rec.waits_spin, 1, memory_order_relaxed);
+        spin_learn(&c->spin, start);
+        return 0;
+    }
+    conn_sleep(c, rx, tx);
+    if (!holds(c, fd, events, call)) {
+        err = sleep_once(c, fd, events, call);
+        atomic_fetch_add_explicit(&c->end->rec.waits_sleep, 1, memory_order_relaxed);
+    }
+    conn_woken(c, rx, tx);
+    spin_learn(&c->spin, start);
+    if (!err && call->deadline_ns != CLOCK_NEVER && clock_now_ns() >= call->deadline_ns &&
+        !holds(c, fd, events, call))
+        err = -EAGAIN;
+    return err;
+}
