@@ -211,6 +211,11 @@ bool conn_follow(struct conn *c, int fd)
 
     if (!chan_rx_moved(&c->chan, rx, &mark))
         return false;
+    if (conn_rx_ring(c) && end_has(c->end, END_HOLD) && rx->head != mark) {
+        // it had moved of its own accord before it saw our wish: nothing is sent again
+        end_clear(c->end, END_HOLD);
+        return true;
+    }
     if (conn_rx_ring(c) ? rx->head != mark : !carrier_read_is(fd, mark))
         return false;
     if (conn_rx_ring(c)) {
