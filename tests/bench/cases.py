@@ -181,12 +181,15 @@ def nginx(turn, *wrk_options):
     errors = re.search(r"(Non-2xx.*|Socket errors: connect [^0].*)", text)
     if errors:
         raise RuntimeError(f"wrk: {errors[1]}")
-    milliseconds = {"us": 1e-3, "ms": 1, "s": 1e3}
-    percentile = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
     return {
         "requests_per_s": pick(r"Requests/sec:\s+([\d.]+)", text),
-        "p99_ms": float(percentile[1]) * milliseconds[percentile[2]],
+        "p50_ms": wrk_ms(text, 50), "p99_ms": wrk_ms(text, 99),
     }
+
+
+def wrk_ms(text, percent):
+    found = re.search(rf"{percent}%\s+([\d.]+)(us|ms|s)", text)
+    return float(found[1]) * {"us": 1e-3, "ms": 1, "s": 1e3}[found[2]]
 
 
 @case("nginx/keep-alive", "requests_per_s", "higher", ("lo", *PROFILES), ("nginx", "wrk"))

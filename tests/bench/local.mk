@@ -5,3 +5,5 @@ tests_bench_pingpong_SOURCES = tests/bench/pingpong.c tests/bench/load.c tests/b
 tests_bench_pingpong_LDADD = libbase.la
 tests_bench_stream_SOURCES = tests/bench/stream.c tests/bench/load.c tests/bench/load.h
 tests_bench_stream_LDADD = libbase.la
+dist_check_SCRIPTS += tests/bench/smoke.sh
+TESTS += tests/bench/smoke.sh
