@@ -5,7 +5,7 @@
 // clang-format off
 #define TOPICS(X) \
     X(io) X(recv_flags) X(timeouts) X(nonblock) X(connect) X(accept) X(poll) X(select) \
-    X(halfclose) X(reset)
+    X(halfclose) X(reset) X(epoll_level) X(epoll_edge) X(epoll_sets)
 // clang-format on
 
 #define DECLARE(topic) extern const struct sock_topic topic_##topic;

@@ -24,7 +24,7 @@ struct start {
 static void serve(struct conn *self)
 {
     struct command cmd;
-    while (recv(self->ctl, &cmd, sizeof(cmd), 0) == sizeof(cmd)) {
+    while (recv(self->ctl, &cmd, sizeof(cmd), 0) == sizeof(cmd) && cmd.fn != NULL) {
         if (cmd.delay_ms > 0)
             sleep_ms(cmd.delay_ms);
         int64_t ret = cmd.fn(self, cmd.arg);
@@ -92,8 +92,11 @@ void conn_open(struct conn *c, enum sock_variant variant)
 void conn_end(struct conn *c)
 {
     int status = 0;
+    struct command dismiss = {0};
     if (c->fd >= 0)
         conn_close(c);
+    // Told, since a peer that was forked later may hold a copy of our end and keep it from closing.
+    send(c->ctl, &dismiss, sizeof(dismiss), MSG_NOSIGNAL);
     close(c->ctl);
     if (c->peer_pid > 0) {
         REQUIRE_EQ(waitpid(c->peer_pid, &status, 0), c->peer_pid);

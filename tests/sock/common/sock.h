@@ -80,6 +80,7 @@ enum sock_variant {
 };
 
 // Opens a connection with a peer; cases get an opened and warmed one and need this only for more.
+// A peer process inherits our ends of the connections that were opened before it.
 void conn_open(struct conn *c, enum sock_variant variant);
 
 // Round trips until the connection had time to be switched. In mode shm it fails the case when the
