@@ -9,7 +9,9 @@ tests_sock_sock_SOURCES = \
 	tests/sock/io.c tests/sock/recv_flags.c tests/sock/timeouts.c tests/sock/nonblock.c \
 	tests/sock/connect.c tests/sock/accept.c tests/sock/poll.c tests/sock/select.c \
 	tests/sock/halfclose.c tests/sock/reset.c \
-	tests/sock/common/epoll.h tests/sock/epoll_level.c tests/sock/epoll_edge.c tests/sock/epoll_sets.c
+	tests/sock/common/epoll.h tests/sock/epoll_level.c tests/sock/epoll_edge.c tests/sock/epoll_sets.c \
+	tests/sock/messages.c tests/sock/splice.c tests/sock/fds.c tests/sock/stdio.c \
+	tests/sock/signals.c tests/sock/threads.c
 
 dist_check_SCRIPTS += tests/sock/run.sh tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh
 TESTS += tests/sock/plain.sh

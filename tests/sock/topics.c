@@ -5,7 +5,8 @@
 // clang-format off
 #define TOPICS(X) \
     X(io) X(recv_flags) X(timeouts) X(nonblock) X(connect) X(accept) X(poll) X(select) \
-    X(halfclose) X(reset) X(epoll_level) X(epoll_edge) X(epoll_sets)
+    X(halfclose) X(reset) X(epoll_level) X(epoll_edge) X(epoll_sets) \
+    X(messages) X(splice) X(fds) X(stdio) X(signals) X(threads)
 // clang-format on
 
 #define DECLARE(topic) extern const struct sock_topic topic_##topic;
