@@ -10,9 +10,9 @@
 #include "shunt/info.h"
 
 #include <arpa/inet.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 #define BUCKETS 1024
 
@@ -294,15 +294,13 @@ void self_start(const struct policy *policy)
 {
     static const struct cm_events events = {matched, refused, NULL};
     const char *socket = policy_settings(policy)->daemon_socket;
-    cpu_set_t set;
 
     for (int i = 0; i < BUCKETS; i++)
         list_init(&claims[i]);
     self.policy = policy;
     self.cm = cm_init(self.program, socket && *socket ? socket : NULL, &events);
-    if (sched_getaffinity(0, sizeof set, &set))
-        CPU_ZERO(&set);
-    spin_setup((uint32_t)CPU_COUNT(&set), cm_spinners(self.cm));
+    // the host's cores, not this process's: what it waits for usually runs on another one
+    spin_setup((uint32_t)get_nprocs(), cm_spinners(self.cm));
 }
 
 void self_forked(void)
