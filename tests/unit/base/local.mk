@@ -19,3 +19,10 @@ tests_unit_base_test_siphash_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_siphash_LDADD = libbase.la $(TEST_LIBS)
 TESTS += tests/unit/base/test_siphash
 QUICK_TESTS += tests/unit/base/test_siphash
+
+check_PROGRAMS += tests/unit/base/test_iov
+tests_unit_base_test_iov_SOURCES = tests/unit/base/test_iov.c
+tests_unit_base_test_iov_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_iov_LDADD = libbase.la $(TEST_LIBS)
+TESTS += tests/unit/base/test_iov
+QUICK_TESTS += tests/unit/base/test_iov
