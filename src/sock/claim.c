@@ -88,6 +88,8 @@ static bool rule_has(const struct policy_outcome *rule, enum policy_lane lane)
 static const char *obstacle(const struct conn *c, const union cm_addr *local,
                             const union cm_addr *remote)
 {
+    if (c->inherited)
+        return "shared with another process before it was connected";
     if (c->rule.action == POLICY_FORBID)
         return "the rule forbids it";
     if (!rule_has(&c->rule, POLICY_LANE_SHM))
@@ -129,6 +131,14 @@ static void mirror_options(struct conn *c, int fd)
         c->end->rcvlowat = (uint32_t)lowat;
 }
 
+// A connection whose rule requires a lane that cannot be had.
+static void conn_refuse(struct conn *c, int fd)
+{
+    log_error("rule \"%s\" requires a lane: %s", c->rule.rule_name, c->end->rec.reason);
+    c->stage = CONN_RAW;
+    conn_abort(c, fd);
+}
+
 static void decide(struct conn *c, int fd)
 {
     union cm_addr local = {0}, remote = {0};
@@ -149,6 +159,8 @@ static void decide(struct conn *c, int fd)
     else
         mirror_options(c, fd);
     c->stage = why ? CONN_RAW : CONN_HOPEFUL;
+    if (why && c->rule.action == POLICY_REQUIRE)
+        conn_refuse(c, fd);
 }
 
 void conn_decide(struct conn *c, int fd)
@@ -169,6 +181,8 @@ static bool due(const struct conn *c)
     uint64_t carried = atomic_load_explicit(&rec->bytes_tx[0], memory_order_relaxed) +
                        atomic_load_explicit(&rec->bytes_rx[0], memory_order_relaxed);
 
+    if (c->rule.action == POLICY_REQUIRE)
+        return true;
     return carried && carried >= c->rule.after_bytes &&
            (!c->rule.after_ms || clock_now_ns() - c->made_ns >= c->rule.after_ms * NS_PER_MS);
 }
@@ -203,6 +217,7 @@ static void claim(struct conn *c, int fd)
     c->stage = CONN_CLAIMED;
     list_add_tail(bucket(c->cookie), &c->claimed);
     conn_reason(c, "waiting for the peer to claim it, too");
+    c->registered = true;
     cm_claim(self.cm, fd, &wish);
 }
 
@@ -215,6 +230,21 @@ void conn_claim(struct conn *c, int fd, bool at_once)
         c->stage = CONN_RAW;
     else if (c->stage == CONN_HOPEFUL)
         claim(c, fd);
+    sock_unlock(&self.lock, false);
+}
+
+// Under a rule that requires a lane the connection ends when none was found in time.
+void conn_deadline(struct conn *c, int fd)
+{
+    if (c->rule.action != POLICY_REQUIRE ||
+        clock_now_ns() - c->made_ns < c->rule.deadline_ms * NS_PER_MS)
+        return;
+    sock_lock(&self.lock, false);
+    if (c->stage == CONN_CLAIMED) {
+        list_del(&c->claimed);
+        cm_drop(self.cm, c->cookie);
+        conn_refuse(c, fd);
+    }
     sock_unlock(&self.lock, false);
 }
 
@@ -340,6 +370,7 @@ int conn_attach(struct conn *c, int fd)
             sys_close(ch.chunk_fd);
         ch.chunk_fd = -1;
         err = map(c, &ch);
+        c->registered = true;
         if (err)
             close_channel(&ch);
     }
@@ -361,6 +392,7 @@ static int join(struct conn *c, int fd)
     if (err)
         return err;
     ask_policy(c, &local, &remote);
+    c->registered = true;
     c->end = end_adopt(ch.chunk_fd, ch.chunk_slot);
     if (c->end)
         ch.chunk_fd = -1;

@@ -65,7 +65,7 @@ static void conn_free(struct conn *c)
     sock_lock(&self.lock, false);
     if (c->live && !atomic_load(&c->users) && !atomic_load(&c->fds)) {
         c->live = false;
-        if (c->stage == CONN_CLAIMED || c->stage == CONN_MAPPED)
+        if (c->registered)
             cm_drop(self.cm, c->cookie);
         list_del(&c->claimed);
         unmap(c);
@@ -96,6 +96,7 @@ static void name(int fd, struct conn *c)
     old = conn_of(fdtab_set(fd, c ? FD_CONN : FD_NONE, c));
     if (old) {
         count(&old->users, 1);
+        epoll_conn_closing(old, fd); // where the number was closed behind our back
         atomic_fetch_sub(&old->fds, 1);
         conn_put(old);
     }
@@ -201,11 +202,11 @@ void conn_adopt(int fd)
 
 // ---- closing ----
 
-// The last number of this process: the peer should look at its twin, where the FIN will be if no
-// other process holds the socket.
+// The last number of this process: the peer should look at its twin, where the FIN is unless
+// another process holds the socket. It would find out by itself, some 100 us later.
 static void tell_peer(struct conn *c)
 {
-    if (c->chan.shared && atomic_load(&c->fds) == 0)
+    if (c->chan.shared && atomic_load(&c->fds) == 0 && !end_has(c->end, END_SHARED))
         chan_hint(&c->chan);
 }
 
@@ -216,7 +217,6 @@ void conn_closing(int fd)
     if (!c)
         return;
     sock_enter();
-    epoll_conn_closing(c, fd);
     name(fd, NULL);
     tell_peer(c);
     sock_leave();
@@ -231,7 +231,6 @@ int conn_close(int fd)
     if (!c)
         return sys_close(fd);
     sock_enter();
-    epoll_conn_closing(c, fd);
     name(fd, NULL);
     err = sys_close(fd);
     tell_peer(c);
@@ -257,8 +256,8 @@ void conn_before_fork(void)
             continue;
         if (may_be_used_later(c))
             conn_decide(c, fd);
-        else if (c->stage == CONN_NEW)
-            c->inherited = true;
+        if (c->stage == CONN_NEW || c->stage == CONN_FRESH)
+            c->inherited = true; // not connected yet: no end to share
         conn_put(c);
     }
     sock_lock(&self.lock, false);
@@ -268,6 +267,7 @@ void conn_before_fork(void)
 // The child's claims are its parent's: it makes its own when it uses the connection.
 static void forget_claim(struct conn *c)
 {
+    c->registered = false;
     if (c->stage == CONN_CLAIMED)
         c->stage = CONN_HOPEFUL;
     list_del(&c->claimed);

@@ -334,6 +334,8 @@ void conn_advance(struct conn *c, int fd)
             conn_answers(0);
         if (c->stage == CONN_MAPPED)
             advance_mapped(c, fd);
+        else
+            conn_deadline(c, fd);
         return;
     case CONN_MAPPED:
         advance_mapped(c, fd);

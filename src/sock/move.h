@@ -11,6 +11,9 @@ void conn_reason(struct conn *c, const char *reason);
 // A hopeful connection is claimed when it has carried enough, or at once. Inside.
 void conn_claim(struct conn *c, int fd, bool at_once);
 
+// A claimed connection whose rule requires a lane is ended when its deadline is over. Inside.
+void conn_deadline(struct conn *c, int fd);
+
 // Handles the answers of shuntd that have come; waits for one up to wait_ns. Inside.
 void conn_answers(uint64_t wait_ns);
 

@@ -248,7 +248,7 @@ ssize_t conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, i
     ssize_t n = iov_begin(&j.p, iov, iovcnt);
     int err;
 
-    if (n)
+    if (n || (!j.p.left && conn_rx_ring(c)))
         return n;
     if (unlikely(c->end && end_has(c->end, END_BROKEN)))
         return -ECONNRESET;
