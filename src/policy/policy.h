@@ -34,7 +34,7 @@ enum policy_role { POLICY_CLIENT, POLICY_SERVER };
 // Settings of the whole file, as opposed to those of one connection.
 struct policy_settings {
     enum log_level log;         // what goes to the log where SHUNT_LOG and -v say nothing
-    const char *daemon_socket;  // where shuntd listens; owned by the policy
+    const char *daemon_socket;  // where shuntd listens, NULL: the usual places; owned by the policy
     uint64_t ring_budget_bytes; // ring memory that one user's channels may hold together
     uint32_t channel_budget;    // channels that one user may have at a time
 };
@@ -96,10 +96,14 @@ const struct policy *policy_forbid_all(void);
 
 // Reads the file at path into *out, which the caller gives to policy_free(). Blocks on file I/O,
 // and on the user database where a rule names a user. Every mistake goes into *report, if given;
-// with a report, rules that cannot match are looked for as well. Returns 0 (there may be warnings),
-// -EINVAL for a mistake, -ENOMEM, or the errno of opening and reading path. On failure *out is
-// NULL.
+// the first error among the findings is the one to show where there is room for one. Returns 0
+// (there may be warnings), -EINVAL for a mistake in the file, -ENOMEM, or the errno of opening and
+// reading it. On failure *out is NULL.
 int policy_load(const char *path, struct policy **out, struct policy_report *report);
+
+// Reads the file at path only to report on it: all that policy_load() finds, and the rules that can
+// never match. Returns like policy_load().
+int policy_check(const char *path, struct policy_report *report);
 
 void policy_free(struct policy *policy);
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-POLICY_TESTS = tests/unit/policy/test_value
+POLICY_TESTS = \
+	tests/unit/policy/test_value \
+	tests/unit/policy/test_decide_property
 check_PROGRAMS += $(POLICY_TESTS)
 TESTS += $(POLICY_TESTS)
 QUICK_TESTS += $(POLICY_TESTS)
@@ -7,3 +9,8 @@ QUICK_TESTS += $(POLICY_TESTS)
 tests_unit_policy_test_value_SOURCES = tests/unit/policy/test_value.c
 tests_unit_policy_test_value_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_policy_test_value_LDADD = libpolicy.la $(TEST_LIBS)
+
+tests_unit_policy_test_decide_property_SOURCES = \
+	tests/unit/policy/config_text.h tests/unit/policy/test_decide_property.c
+tests_unit_policy_test_decide_property_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_policy_test_decide_property_LDADD = libpolicy.la $(TEST_LIBS)

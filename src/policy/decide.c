@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/resolve.h"
+#include "policy/rules.h"
+
+static struct policy built_in, forbid_all;
+
+static void fill_built_in(void)
+{
+    static const struct value_set nothing;
+    static const struct value_set forbid = {
+        .set[OPT_ACTION] = true,
+        .value[OPT_ACTION].num = POLICY_FORBID,
+    };
+
+    rules_init(&built_in, &nothing, &nothing);
+    rules_init(&forbid_all, &nothing, &forbid);
+}
+
+static const struct policy *filled(const struct policy *policy)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, fill_built_in);
+    return policy;
+}
+
+const struct policy *policy_default(void)
+{
+    return filled(&built_in);
+}
+
+const struct policy *policy_forbid_all(void)
+{
+    return filled(&forbid_all);
+}
+
+void rules_init(struct policy *policy, const struct value_set *file,
+                const struct value_set *defaults)
+{
+    resolve_settings(file, &policy->settings);
+    resolve_outcome(NULL, defaults, file, &policy->defaults);
+    policy->defaults.rule = -1;
+    policy->defaults.rule_name = "defaults";
+    policy->defaults.file = "";
+}
+
+int rules_file(struct policy *policy)
+{
+    struct index index;
+    int err = index_init(&index, policy->rules, policy->n_rules);
+
+    if (err)
+        return err;
+    index_fini(&policy->index);
+    policy->index = index;
+    policy->needs_interface = false;
+    for (uint32_t i = 0; i < policy->n_rules; i++)
+        policy->needs_interface |= policy->rules[i].match.interface != NULL;
+    return 0;
+}
+
+void policy_free(struct policy *policy)
+{
+    if (!policy)
+        return;
+    index_fini(&policy->index);
+    free(policy->rules);
+    config_destroy(&policy->source);
+    free(policy->path);
+    free(policy);
+}
+
+int policy_bind(struct policy *policy, const char *program, const char *exe)
+{
+    struct rule *mine = calloc(policy->n_rules + 1, sizeof *mine), *all = policy->rules;
+    uint32_t n_all = policy->n_rules, n = 0;
+    int err;
+
+    if (!mine)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < n_all; i++)
+        if (match_program(&all[i].match, program, exe)) {
+            mine[n] = all[i];
+            mine[n++].match.program = NULL;
+        }
+    policy->rules = mine;
+    policy->n_rules = n;
+    err = rules_file(policy);
+    if (err) {
+        policy->rules = all;
+        policy->n_rules = n_all;
+    }
+    free(err ? mine : all);
+    return err;
+}
+
+const struct policy_settings *policy_settings(const struct policy *policy)
+{
+    return &policy->settings;
+}
+
+bool policy_needs_interface(const struct policy *policy)
+{
+    return policy->needs_interface;
+}
+
+size_t policy_rules(const struct policy *policy)
+{
+    return policy->n_rules;
+}
+
+void policy_decide(const struct policy *policy, const struct policy_facts *facts,
+                   struct policy_outcome *out)
+{
+    struct flow flow;
+    uint32_t i;
+
+    flow_init(&flow, facts);
+    i = index_find(&policy->index, policy->rules, policy->n_rules, &flow);
+    *out = i < policy->n_rules ? policy->rules[i].outcome : policy->defaults;
+}

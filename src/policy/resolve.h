@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// From the values that a file sets to what they mean, every default filled in.
+#ifndef SHUNT_POLICY_RESOLVE_H
+#define SHUNT_POLICY_RESOLVE_H
+
+#include "policy/match.h"
+
+// What one group of the file sets. Strings are borrowed.
+struct value_set {
+    bool set[OPT_COUNT];
+    union value value[OPT_COUNT];
+};
+
+void resolve_settings(const struct value_set *file, struct policy_settings *out);
+
+void resolve_match(const struct value_set *rule, struct match *out);
+
+// All of *out but the rule's place and name. The first that sets a value gives it: the rule, the
+// profile that the rule names, the defaults section, the file's profile, the schema. rule may be
+// NULL: then the defaults are meant.
+void resolve_outcome(const struct value_set *rule, const struct value_set *defaults,
+                     const struct value_set *file, struct policy_outcome *out);
+
+#endif

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "policy/schema.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+
+static const char *const actions[] = {"prefer", "require", "forbid", NULL};
+static const char *const lanes[] = {"shm", "rdma", "tcp", "kernel", NULL};
+static const char *const profiles[] = {"latency", "balanced", "quiet", NULL};
+static const char *const roles[] = {"client", "server", NULL};
+static const char *const levels[] = {"quiet", "error", "warn", "info", "debug", NULL};
+
+const struct option policy_schema[OPT_COUNT] = {
+    [OPT_PROFILE] = {.name = "profile",
+                     .type = TYPE_WORD,
+                     .scopes = IN_FILE | IN_RULE,
+                     .words = profiles,
+                     .fallback.num = POLICY_BALANCED,
+                     .text = "What to trade processor time for: \"latency\" spins long and moves a "
+                             "connection at once, \"balanced\" spins briefly and leaves short "
+                             "connections alone, \"quiet\" never spins. It presets spin_us and "
+                             "after_bytes."},
+    [OPT_LOG] = {.name = "log",
+                 .type = TYPE_WORD,
+                 .scopes = IN_FILE,
+                 .words = levels,
+                 .fallback.num = LOG_ERROR,
+                 .text = "The least that is worth a line on standard error. SHUNT_LOG and "
+                         "`shunt run -v` go before it. With \"quiet\" nothing is ever said."},
+    [OPT_DAEMON_SOCKET] = {.name = "daemon_socket",
+                           .type = TYPE_PATH,
+                           .scopes = IN_FILE,
+                           .sample = "\"/run/shunt/shuntd.sock\"",
+                           .text = "Where programs look for shuntd. Without it: what SHUNT_SOCKET "
+                                   "says, else the system's, else the user's own, which "
+                                   "`shunt run` starts."},
+    [OPT_RING_BUDGET] = {.name = "ring_budget_bytes",
+                         .type = TYPE_INT,
+                         .scopes = IN_FILE,
+                         .unit = "bytes",
+                         .min = 0,
+                         .max = INT64_C(1) << 40,
+                         .fallback.num = INT64_C(1) << 30,
+                         .text = "Ring memory that the channels of one user may hold together. "
+                                 "Where it is used up, new connections stay on kernel TCP."},
+    [OPT_CHANNEL_BUDGET] = {.name = "channel_budget",
+                            .type = TYPE_INT,
+                            .scopes = IN_FILE,
+                            .min = 0,
+                            .max = 1 << 20,
+                            .fallback.num = 4096,
+                            .text = "Channels that one user may have at a time. Beyond it, new "
+                                    "connections stay on kernel TCP."},
+    [OPT_DEFAULTS] = {.name = "defaults",
+                      .type = TYPE_GROUP,
+                      .scopes = IN_FILE,
+                      .text = "What holds for a connection that no rule matches, and what a rule "
+                              "leaves out. A profile that a rule names for itself goes before "
+                              "the values given here."},
+    [OPT_RULES] = {.name = "rules",
+                   .type = TYPE_RULES,
+                   .scopes = IN_FILE,
+                   .text = "The first rule that matches a connection decides. A rule matches when "
+                           "all the match keys that it has do."},
+    [OPT_NAME] = {.name = "name",
+                  .type = TYPE_TEXT,
+                  .scopes = IN_RULE,
+                  .sample = "\"cache\"",
+                  .text = "What `shunt stat`, `shunt explain` and the log call the rule. Without "
+                          "one it goes by its place, as in \"rule 3\"."},
+    [OPT_PROGRAM] = {.name = "program",
+                     .type = TYPE_GLOB,
+                     .scopes = IN_RULE,
+                     .is_match = true,
+                     .sample = "\"redis-*\"",
+                     .text = "Shell pattern of the executable: its path if the pattern has a '/', "
+                             "else its file name. '*' takes '/' as well."},
+    [OPT_USER] = {.name = "user",
+                  .type = TYPE_USER,
+                  .scopes = IN_RULE,
+                  .is_match = true,
+                  .min = 0,
+                  .max = UINT32_MAX - 1,
+                  .sample = "\"trade\"",
+                  .text = "The effective user of the process, as a name or a number."},
+    [OPT_ROLE] = {.name = "role",
+                  .type = TYPE_WORD,
+                  .scopes = IN_RULE,
+                  .is_match = true,
+                  .words = roles,
+                  .sample = "\"server\"",
+                  .text = "\"client\": the end that called connect(2). \"server\": the end that "
+                          "accepted."},
+    [OPT_LOCAL] = {.name = "local",
+                   .type = TYPE_ENDPOINT,
+                   .scopes = IN_RULE,
+                   .is_match = true,
+                   .sample = "\"*:6379\"",
+                   .text = "The address and port of this end: ADDRESS[/LENGTH][:PORT[-PORT]]. IPv6 "
+                           "goes in brackets; * is any address of either family."},
+    [OPT_REMOTE] = {.name = "remote",
+                    .type = TYPE_ENDPOINT,
+                    .scopes = IN_RULE,
+                    .is_match = true,
+                    .sample = "\"10.1.0.0/16:9000-9100\"",
+                    .text = "The address and port of the other end, written like local."},
+    [OPT_PORT] = {.name = "port",
+                  .type = TYPE_PORT,
+                  .scopes = IN_RULE,
+                  .is_match = true,
+                  .min = 1,
+                  .max = UINT16_MAX,
+                  .sample = "22",
+                  .text = "The port of either end: a number, or a range as in \"9000-9100\"."},
+    [OPT_INTERFACE] = {.name = "interface",
+                       .type = TYPE_GLOB,
+                       .scopes = IN_RULE,
+                       .is_match = true,
+                       .sample = "\"eth*\"",
+                       .text = "Shell pattern of the name of the interface that holds the local "
+                               "address."},
+    [OPT_ACTION] = {.name = "action",
+                    .type = TYPE_WORD,
+                    .scopes = IN_DEFAULTS | IN_RULE,
+                    .words = actions,
+                    .fallback.num = POLICY_PREFER,
+                    .text =
+                        "\"prefer\": use the first lane that works, else kernel TCP. "
+                        "\"require\": without a lane connect(2) fails with ECONNREFUSED, and an "
+                        "accepted connection is closed at the deadline. \"forbid\": leave the "
+                        "connection to the kernel."},
+    [OPT_LANES] = {.name = "lanes",
+                   .type = TYPE_LANES,
+                   .scopes = IN_DEFAULTS | IN_RULE,
+                   .words = lanes,
+                   .fallback.lanes = {2, {POLICY_LANE_SHM, POLICY_LANE_RDMA}},
+                   .text =
+                       "The lanes to try, best first. \"shm\": memory shared on this host. "
+                       "\"rdma\": an RDMA network. \"tcp\": TCP in user space, only where it is "
+                       "named. \"kernel\": stay on kernel TCP."},
+    [OPT_SPIN] = {.name = "spin_us",
+                  .type = TYPE_INT,
+                  .scopes = IN_DEFAULTS | IN_RULE,
+                  .by_profile = true,
+                  .unit = "us",
+                  .min = 0,
+                  .max = 10000000,
+                  .preset = {[POLICY_LATENCY] = 1000000, [POLICY_BALANCED] = 50},
+                  .text = "Longest time that a waiting call looks at the ring before it sleeps."},
+    [OPT_RING_BYTES] = {.name = "ring_bytes",
+                        .type = TYPE_POWER,
+                        .scopes = IN_DEFAULTS | IN_RULE,
+                        .unit = "bytes",
+                        .min = 4096,
+                        .max = 64 << 20,
+                        .fallback.num = 256 << 10,
+                        .text = "Size of each of a channel's two rings."},
+    [OPT_AFTER_BYTES] = {.name = "after_bytes",
+                         .type = TYPE_INT,
+                         .scopes = IN_DEFAULTS | IN_RULE,
+                         .by_profile = true,
+                         .unit = "bytes",
+                         .min = 0,
+                         .max = INT64_C(1) << 40,
+                         .preset = {[POLICY_BALANCED] = 16 << 10, [POLICY_QUIET] = 64 << 10},
+                         .text = "Bytes, both ways together, that a connection carries before it "
+                                 "is moved to a lane, so that short ones never pay for it."},
+    [OPT_AFTER_MS] = {.name = "after_ms",
+                      .type = TYPE_INT,
+                      .scopes = IN_DEFAULTS | IN_RULE,
+                      .unit = "ms",
+                      .min = 0,
+                      .max = 3600000,
+                      .text = "Age of a connection before it is moved to a lane. after_bytes must "
+                              "have been reached as well."},
+    [OPT_DEADLINE] = {.name = "deadline_ms",
+                      .type = TYPE_INT,
+                      .scopes = IN_DEFAULTS | IN_RULE,
+                      .unit = "ms",
+                      .min = 1,
+                      .max = 3600000,
+                      .fallback.num = 1000,
+                      .text = "How long a connection with action \"require\" waits for its lane."},
+    [OPT_CROSS_USER] = {.name = "cross_user",
+                        .type = TYPE_BOOL,
+                        .scopes = IN_DEFAULTS | IN_RULE,
+                        .text = "Whether the two ends may belong to different users. Both ends' "
+                                "rules must say so."},
+};
+
+enum option_id schema_find(const char *name, enum option_scope scope)
+{
+    enum option_id id = 0;
+
+    while (id < OPT_COUNT &&
+           !((policy_schema[id].scopes & scope) && !strcmp(policy_schema[id].name, name)))
+        id++;
+    return id;
+}
+
+const char *schema_scope_name(enum option_scope scope)
+{
+    return scope == IN_RULE ? "a rule" : scope == IN_DEFAULTS ? "the defaults section" : "the file";
+}
+
+// Levenshtein's distance: characters to insert, delete or replace.
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[32], len = strlen(b), diagonal, above;
+
+    if (len >= ARRAY_LEN(row))
+        return SIZE_MAX;
+    for (size_t j = 0; j <= len; j++)
+        row[j] = j;
+    for (size_t i = 0; a[i]; i++) {
+        diagonal = row[0]++;
+        for (size_t j = 0; j < len; j++) {
+            above = row[j + 1];
+            row[j + 1] = MIN(above, row[j]) + 1;
+            row[j + 1] = MIN(row[j + 1], diagonal + (a[i] != b[j]));
+            diagonal = above;
+        }
+    }
+    return row[len];
+}
+
+// Makes word the nearest to name if it is nearer than the one so far.
+static void consider(const char *name, const char *word, const char **nearest, size_t *best)
+{
+    size_t d = distance(name, word);
+
+    if (d < *best) {
+        *best = d;
+        *nearest = word;
+    }
+}
+
+// A word further away than this is another word.
+static size_t too_far(const char *name)
+{
+    return 2 + strlen(name) / 4;
+}
+
+const char *schema_nearest(const char *name, const char *const *words)
+{
+    const char *nearest = NULL;
+    size_t best = too_far(name);
+
+    for (; *words; words++)
+        consider(name, *words, &nearest, &best);
+    return nearest;
+}
+
+const char *schema_nearest_option(const char *name, enum option_scope scope)
+{
+    const char *nearest = NULL;
+    size_t best = too_far(name);
+
+    for (enum option_id id = 0; id < OPT_COUNT; id++)
+        if (policy_schema[id].scopes & scope)
+            consider(name, policy_schema[id].name, &nearest, &best);
+    return nearest;
+}
+
+const char *schema_keys(enum option_scope scope, char *text, size_t size)
+{
+    size_t n = 0;
+
+    for (enum option_id id = 0; id < OPT_COUNT && n < size; id++)
+        if (policy_schema[id].scopes & scope)
+            n += snprintf(text + n, size - n, "%s%s", n ? ", " : "", policy_schema[id].name);
+    return text;
+}
+
+static void write_words(const char *const *words, const char *open, char *text, size_t size)
+{
+    size_t n = snprintf(text, size, "%s", open);
+
+    for (size_t i = 0; words[i] && n < size; i++)
+        n += snprintf(text + n, size - n, "%s\"%s\"", i ? ", " : "", words[i]);
+}
+
+static void write_range(const struct option *o, const char *kind, char *text, size_t size)
+{
+    snprintf(text, size, "%s from %" PRId64 " to %" PRId64 "%s%s", kind, o->min, o->max,
+             o->unit ? " " : "", o->unit ? o->unit : "");
+}
+
+const char *schema_accepts(const struct option *option, char *text, size_t size)
+{
+    static const char *const forms[] = {
+        [TYPE_BOOL] = "true or false",
+        [TYPE_TEXT] = "text in quotes, 1 to 64 characters",
+        [TYPE_PATH] = "an absolute path in quotes, under 108 characters",
+        [TYPE_GLOB] = "a shell pattern in quotes",
+        [TYPE_USER] = "a user's name in quotes or a number",
+        [TYPE_ENDPOINT] =
+            "ADDRESS[/LENGTH][:PORT[-PORT]] in quotes, as in \"10.1.0.0/16:9000-9100\", "
+            "\"[fd00::/8]:7000\", \"*:6379\"",
+        [TYPE_PORT] = "a port from 1 to 65535, or a range in quotes, as in \"9000-9100\"",
+        [TYPE_GROUP] = "a group { ... }",
+        [TYPE_RULES] = "a list of groups ( { ... }, { ... } )",
+    };
+
+    if (option->type == TYPE_WORD)
+        write_words(option->words, "one of ", text, size);
+    else if (option->type == TYPE_LANES)
+        write_words(option->words, "an array [ ... ] of ", text, size);
+    else if (option->type == TYPE_INT)
+        write_range(option, "a whole number", text, size);
+    else if (option->type == TYPE_POWER)
+        write_range(option, "a power of two", text, size);
+    else
+        snprintf(text, size, "%s", forms[option->type]);
+    return text;
+}
+
+static void write_lanes(const struct lane_list *list, char *text, size_t size)
+{
+    size_t n = snprintf(text, size, "[ ");
+
+    for (int i = 0; i < list->n && n < size; i++)
+        n += snprintf(text + n, size - n, "%s\"%s\"", i ? ", " : "", lanes[list->lane[i]]);
+    if (n < size)
+        snprintf(text + n, size - n, " ]");
+}
+
+static void write_number(int64_t n, char *text, size_t size)
+{
+    // libconfig takes a number for 64 bits wide only with an L
+    snprintf(text, size, "%" PRId64 "%s", n, n > INT32_MAX ? "L" : "");
+}
+
+const char *schema_default(const struct option *option, enum policy_profile profile, char *text,
+                           size_t size)
+{
+    const union value *v = &option->fallback;
+
+    text[0] = '\0';
+    if (option->sample || option->type == TYPE_GROUP || option->type == TYPE_RULES)
+        return text;
+    if (option->by_profile)
+        write_number(option->preset[profile], text, size);
+    else if (option->type == TYPE_WORD)
+        snprintf(text, size, "\"%s\"", option->words[v->num]);
+    else if (option->type == TYPE_LANES)
+        write_lanes(&v->lanes, text, size);
+    else if (option->type == TYPE_BOOL)
+        snprintf(text, size, "%s", v->num ? "true" : "false");
+    else
+        write_number(v->num, text, size);
+    return text;
+}
+
+const char *policy_action_name(enum policy_action action)
+{
+    return actions[action];
+}
+
+const char *policy_lane_name(enum policy_lane lane)
+{
+    return lanes[lane];
+}
+
+const char *policy_profile_name(enum policy_profile profile)
+{
+    return profiles[profile];
+}
+
+const char *policy_role_name(enum policy_role role)
+{
+    return roles[role];
+}
