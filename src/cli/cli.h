@@ -18,6 +18,8 @@ struct cli_command {
     int (*run)(int argc, char **argv);
 };
 
+extern const struct cli_command cli_check;
+
 // Says on stderr what is wrong with a command line. Returns CLI_USAGE.
 int cli_usage(const struct cli_command *command, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

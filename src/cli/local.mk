@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 bin_PROGRAMS += src/cli/shunt
 src_cli_shunt_SOURCES = \
-	src/cli/cli.h src/cli/main.c
-src_cli_shunt_LDADD = libbase.la
+	src/cli/cli.h src/cli/main.c \
+	src/cli/findings.h src/cli/findings.c \
+	src/cli/check.c
+src_cli_shunt_LDADD = libpolicy.la libbase.la

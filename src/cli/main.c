@@ -9,6 +9,7 @@
 #include "config.h"
 
 static const struct cli_command *const commands[] = {
+    &cli_check,
     NULL,
 };
 

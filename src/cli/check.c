@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// `shunt check FILE`
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "cli/findings.h"
+#include "policy/policy.h"
+
+static const char *plural(size_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+static int check(int argc, char **argv)
+{
+    struct policy_report report = {0};
+    size_t n_errors, n_warnings;
+    int err;
+
+    if (argc != 2)
+        return cli_usage(&cli_check, argc < 2 ? "no FILE" : "more than one FILE");
+    err = policy_check(argv[1], &report);
+    findings_print(&report, stdout);
+    n_errors = report.n_errors;
+    n_warnings = report.n_findings - n_errors;
+    printf("%s: %zu error%s, %zu warning%s\n", argv[1], n_errors, plural(n_errors), n_warnings,
+           plural(n_warnings));
+    policy_report_fini(&report);
+    return err ? CLI_FAILED : CLI_OK;
+}
+
+const struct cli_command cli_check = {
+    .name = "check",
+    .usage = "FILE",
+    .summary = "Finds every mistake in a shunt.conf",
+    .details = "Each line is FILE:LINE: error: or warning:, what is wrong and what is accepted.\n"
+               "A rule that can never match is a warning. Exits with 0 when there is no error,\n"
+               "else with 1.\n",
+    .run = check,
+};
