@@ -17,7 +17,7 @@ ALLOWED = {
     "lane": {"chan", "net", "base"},
     "policy": {"base"},
     "cm": {"policy", "lane", "chan", "base", "proto"},
-    "sock": {"cm", "chan", "base"},
+    "sock": {"cm", "policy", "chan", "base"},
     "msg": {"cm", "chan", "base"},
     "daemon": {"cm", "net", "policy", "base", "proto"},
     "cli": {"policy", "base"},
