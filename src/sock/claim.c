@@ -9,7 +9,6 @@
 #include "sock/self.h"
 #include "shunt/info.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
@@ -41,28 +40,8 @@ static int addresses(int fd, union cm_addr *local, union cm_addr *remote)
     return err ? err : (int)sys_call(SYS_getpeername, fd, remote, &m);
 }
 
-static bool is_loopback(const union cm_addr *a)
-{
-    if (a->sa.sa_family == AF_INET)
-        return ntohl(a->in.sin_addr.s_addr) >> 24 == 127;
-    if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
-        return a->in6.sin6_addr.s6_addr[12] == 127;
-    return IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr);
-}
-
-// The kernel reaches its own addresses from themselves, so equal ends are one host.
-static bool same_host(const union cm_addr *local, const union cm_addr *remote)
-{
-    if (is_loopback(remote))
-        return true;
-    if (local->sa.sa_family != remote->sa.sa_family)
-        return false;
-    if (local->sa.sa_family == AF_INET)
-        return local->in.sin_addr.s_addr == remote->in.sin_addr.s_addr;
-    return !memcmp(&local->in6.sin6_addr, &remote->in6.sin6_addr, sizeof(struct in6_addr));
-}
-
-static void ask_policy(struct conn *c, const union cm_addr *local, const union cm_addr *remote)
+static void choose(struct conn *c, const union cm_addr *local, const union cm_addr *remote,
+                   struct cm_choice *choice)
 {
     struct policy_facts facts = {
         .program = self.program,
@@ -73,30 +52,12 @@ static void ask_policy(struct conn *c, const union cm_addr *local, const union c
         .remote = &remote->sa,
     };
 
-    policy_decide(self.policy, &facts, &c->rule);
-}
-
-static bool rule_has(const struct policy_outcome *rule, enum policy_lane lane)
-{
-    for (int i = 0; i < rule->n_lanes; i++)
-        if (rule->lanes[i] == lane)
-            return true;
-    return false;
-}
-
-// The reason why the connection stays with the kernel; NULL: it may hope for shared memory.
-static const char *obstacle(const struct conn *c, const union cm_addr *local,
-                            const union cm_addr *remote)
-{
-    if (c->inherited)
-        return "shared with another process before it was connected";
-    if (c->rule.action == POLICY_FORBID)
-        return "the rule forbids it";
-    if (!rule_has(&c->rule, POLICY_LANE_SHM))
-        return "no lane of the rule is built in";
-    if (!same_host(local, remote))
-        return "shm: the peer is on another host";
-    return NULL;
+    cm_choose(self.policy, &facts, choice);
+    c->rule = choice->rule;
+    if (c->inherited && !choice->stays) {
+        choice->stays = true;
+        snprintf(choice->reason, sizeof choice->reason, "shared before it was connected");
+    }
 }
 
 static void fill_record(struct conn *c, int fd, const union cm_addr *local,
@@ -142,24 +103,22 @@ static void conn_refuse(struct conn *c, int fd)
 static void decide(struct conn *c, int fd)
 {
     union cm_addr local = {0}, remote = {0};
-    const char *why;
+    struct cm_choice choice;
 
     if (addresses(fd, &local, &remote))
         return; // still connecting, or reset: asked again at the next use
-    ask_policy(c, &local, &remote);
+    choose(c, &local, &remote, &choice);
     c->end = end_new();
     if (!c->end) {
         c->stage = CONN_RAW;
         return;
     }
     fill_record(c, fd, &local, &remote);
-    why = obstacle(c, &local, &remote);
-    if (why)
-        conn_reason(c, why);
-    else
+    conn_reason(c, choice.reason);
+    if (!choice.stays)
         mirror_options(c, fd);
-    c->stage = why ? CONN_RAW : CONN_HOPEFUL;
-    if (why && c->rule.action == POLICY_REQUIRE)
+    c->stage = choice.stays ? CONN_RAW : CONN_HOPEFUL;
+    if (choice.stays && c->rule.action == POLICY_REQUIRE)
         conn_refuse(c, fd);
 }
 
@@ -384,6 +343,7 @@ static int join(struct conn *c, int fd)
 {
     struct cm_channel ch;
     union cm_addr local = {0}, remote = {0};
+    struct cm_choice choice;
     int err = addresses(fd, &local, &remote);
 
     c->cookie = cookie_of(fd);
@@ -391,7 +351,7 @@ static int join(struct conn *c, int fd)
         err = cm_attach(self.cm, fd, c->cookie, clock_now_ns() + JOIN_NS, &ch);
     if (err)
         return err;
-    ask_policy(c, &local, &remote);
+    choose(c, &local, &remote, &choice);
     c->registered = true;
     c->end = end_adopt(ch.chunk_fd, ch.chunk_slot);
     if (c->end)

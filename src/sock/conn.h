@@ -7,7 +7,7 @@
 #define SHUNT_SOCK_CONN_H
 
 #include "base/list.h"
-#include "policy/policy.h"
+#include "cm/choice.h"
 #include "sock/end.h"
 #include "sock/spin.h"
 

@@ -470,5 +470,7 @@ int conn_require(struct conn *c, int fd)
         return 0;
     log_error("rule \"%s\" requires a lane: %s", c->rule.rule_name,
               c->end ? c->end->rec.reason : "not tracked");
+    if (c->end)
+        conn_abort(c, fd);
     return -ECONNREFUSED;
 }

@@ -4,7 +4,7 @@
 #define SHUNT_SOCK_SELF_H
 
 #include "cm/cm.h"
-#include "policy/policy.h"
+#include "cm/choice.h"
 #include "sock/lock.h"
 
 struct sock_self {

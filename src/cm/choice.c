@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "cm/choice.h"
+
+#include "lane/lane.h"
+
+#include <stdio.h>
+
+_Static_assert(LANE_SHM == (int)POLICY_LANE_SHM && LANE_KERNEL == (int)POLICY_LANE_KERNEL,
+               "one order of lanes");
+
+// True when some lane that the rule names before the kernel can be hoped for. Else text says of
+// each why not.
+static bool hopes(const struct policy_outcome *rule, const struct lane_ends *ends, char *text,
+                  size_t size)
+{
+    size_t n = 0;
+
+    snprintf(text, size, "the rule names no lane but the kernel");
+    for (int i = 0; i < rule->n_lanes && rule->lanes[i] != POLICY_LANE_KERNEL; i++) {
+        const struct lane *lane = lane_of((enum lane_id)rule->lanes[i]);
+        const char *why = lane ? lane->obstacle(ends) : "not built in";
+
+        if (!why)
+            return true;
+        if (n < size)
+            n += (size_t)snprintf(text + n, size - n, "%s%s: %s", n ? "; " : "",
+                                  policy_lane_name(rule->lanes[i]), why);
+    }
+    return false;
+}
+
+void cm_choose(const struct policy *policy, const struct policy_facts *facts, struct cm_choice *out)
+{
+    const struct lane_ends ends = {facts->local, facts->remote};
+
+    policy_decide(policy, facts, &out->rule);
+    out->reason[0] = 0;
+    if (out->rule.action == POLICY_FORBID) {
+        out->stays = true;
+        snprintf(out->reason, sizeof out->reason, "the rule forbids it");
+        return;
+    }
+    out->stays = !hopes(&out->rule, &ends, out->reason, sizeof out->reason);
+    if (!out->stays)
+        out->reason[0] = 0;
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Which lane a connection may hope for: the policy's rule, and what the lanes say of its two ends.
+#ifndef SHUNT_CM_CHOICE_H
+#define SHUNT_CM_CHOICE_H
+
+#include "cm/record.h"
+#include "policy/policy.h"
+
+struct cm_choice {
+    struct policy_outcome rule;
+    bool stays;      // on its carrier, for good
+    char reason[96]; // why it stays, without a full stop; else empty
+};
+
+// Asks policy for a connection of this process; fills *out. Pure, no system call.
+void cm_choose(const struct policy *policy, const struct policy_facts *facts,
+               struct cm_choice *out);
+
+#endif

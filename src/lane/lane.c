@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "lane/lane.h"
+
+#include <stddef.h>
+
+const struct lane *lane_of(enum lane_id id)
+{
+    static const struct lane *const built[LANES] = {
+        [LANE_SHM] = &lane_shm,
+        [LANE_KERNEL] = &lane_kernel,
+    };
+
+    return id < LANES ? built[id] : NULL;
+}

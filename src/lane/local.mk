@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: BSD-2-Clause
+noinst_LTLIBRARIES += liblane.la
+liblane_la_SOURCES = \
+	src/lane/kernel.c \
+	src/lane/lane.h src/lane/lane.c \
+	src/lane/shm.c

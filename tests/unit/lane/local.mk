@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: BSD-2-Clause
+check_PROGRAMS += tests/unit/lane/test_lane
+tests_unit_lane_test_lane_SOURCES = tests/unit/lane/test_lane.c
+tests_unit_lane_test_lane_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_lane_test_lane_LDADD = liblane.la $(TEST_LIBS)
+TESTS += tests/unit/lane/test_lane
+QUICK_TESTS += tests/unit/lane/test_lane
