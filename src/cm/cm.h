@@ -7,8 +7,9 @@
 // connect it tries again at most once a second. It allocates nothing by malloc and may be called
 // where malloc may not. Not thread-safe: the caller holds its own lock around every call.
 //
-// All fds that it opens are close-on-exec and moved up to the top quarter of the fd range, so that
-// a program's own numbers stay as they were; cm_owns_fd() tells them apart.
+// All fds that it opens are close-on-exec and moved up, out of the way of the program's own
+// numbers, see cm_fd_up(); cm_owns_fd() tells them apart. If the program closes them in spite of
+// that, the manager notices, and neither uses nor closes what has the number now.
 #ifndef SHUNT_CM_CM_H
 #define SHUNT_CM_CM_H
 
@@ -56,19 +57,24 @@ struct cm *cm_init(const char *program, const char *socket_path, const struct cm
 // In a forked child, before anything else: forgets the parent's connection and claims.
 void cm_forked(struct cm *cm);
 
-// Tells shuntd of a chunk (memfd stays the caller's). Queued if there is no connection yet.
+// Tells shuntd of a chunk (memfd stays the caller's). Queued if there is no connection yet, and
+// told again to the next shuntd if this one dies.
 void cm_chunk(struct cm *cm, int memfd);
+
+// To be called before the memfd of a chunk that was told is closed: shuntd lets go of it as well.
+void cm_chunk_gone(struct cm *cm, int memfd);
 
 // Claims a connection; proves it by passing sock, of which shuntd keeps no copy. Does not block.
 // The answer comes as an event, perhaps never (the peer may not be under Shunt).
 void cm_claim(struct cm *cm, int sock, const struct cm_wish *wish);
 
 // Takes a claim back, or says that this process is done with the channel of cookie. Does not block.
+// Best called after the socket is closed: then shuntd sees at once whether another process has it.
 void cm_drop(struct cm *cm, uint64_t cookie);
 
 // Handles what has come, calling events. Does not block. Cheap when nothing is due: one load and
-// one clock read; looks at the socket at most every 20 us while a claim is fresh (its deadline_ms
-// not over), every 10 ms after.
+// one clock read; looks at the socket at most every 20 us in the first 50 ms after a claim, every
+// 10 ms later.
 void cm_poll(struct cm *cm);
 
 // True while any claim waits for its answer.
@@ -88,14 +94,16 @@ int cm_attach(struct cm *cm, int sock, uint64_t cookie, uint64_t deadline_ns,
 int cm_is_client(struct cm *cm, int pid, uint64_t deadline_ns);
 
 // The number of threads on this host that spin now, shared by all clients of one shuntd; a private
-// word until shuntd gave one. Never NULL.
+// word until shuntd gave one. Never NULL, and what was returned once stays good: take back what was
+// added through the same pointer.
 _Atomic uint32_t *cm_spinners(struct cm *cm);
 
 // Is fd one that the manager opened for itself?
 bool cm_owns_fd(const struct cm *cm, int fd);
 
-// Moves fd up to the top quarter of the fd range (close-on-exec), closing the old number. Returns
-// the new one, or fd itself where there is no room above.
+// Moves fd up to the top quarter of the fd range, or of 4096 where that is less (the kernel's table
+// is as long as the highest number), close-on-exec, closing the old number. Returns the new one, or
+// fd itself where there is no room above.
 int cm_fd_up(int fd);
 
 #endif

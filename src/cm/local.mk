@@ -2,5 +2,12 @@
 noinst_LTLIBRARIES += libcm.la
 libcm_la_SOURCES = \
 	src/cm/choice.h src/cm/choice.c \
-	src/cm/cm.h \
-	src/cm/record.h
+	src/cm/cm.h src/cm/cm.c src/cm/fd.c \
+	src/cm/record.h \
+	src/cm/counters.h src/cm/counters.c \
+	src/cm/cookies.h src/cm/cookies.c \
+	src/cm/packet.h src/cm/packet.c \
+	src/cm/place.h src/cm/place.c \
+	src/cm/parts.h src/cm/parts.c
+libcm_la_CFLAGS = $(AM_CFLAGS) $(PROTOBUF_C_CFLAGS)
+libcm_la_LIBADD = libproto.la

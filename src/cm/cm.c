@@ -1,0 +1,658 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "cm/cm.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "base/util.h"
+#include "cm/cookies.h"
+#include "cm/packet.h"
+#include "cm/place.h"
+
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define RETRY_NS      NS_PER_S
+#define FRESH_NS      (50 * NS_PER_MS) // after a claim, look often
+#define LOOK_FRESH_NS (20 * NS_PER_US)
+#define LOOK_NS       (10 * NS_PER_MS)
+#define STUCK_NS      (100 * NS_PER_MS) // shuntd leaves our packets unread so long: claim no more
+#define PAGE_BYTES    4096
+#define CHUNKS        512
+
+// A chunk that shuntd is to know. The inode tells whether the fd still is what it was.
+struct told_chunk {
+    int fd;
+    bool told;
+    ino_t ino;
+};
+
+// The question that cm_attach or cm_is_client waits for.
+struct question {
+    enum { ASK_NOTHING, ASK_ATTACH, ASK_CLIENT } kind;
+    uint64_t cookie;
+    int pid;
+    struct cm_channel *channel;
+    int answer; // -EINPROGRESS until there is one
+};
+
+struct cm {
+    int sock;             // -1: no connection
+    uint64_t sock_cookie; // tells that sock is still ours
+    uint64_t look_ns;     // nothing is due before
+    uint64_t fresh_ns;    // look often until then
+    uint64_t retry_ns;    // connect no sooner
+    uint64_t stuck_ns;    // since when shuntd has left packets unread; 0: it has not
+    struct cookies claims, drops;
+    struct told_chunk chunks[CHUNKS];
+    int n_chunks;
+    bool chunks_due;
+    struct question question;
+    _Atomic uint32_t *spinners;
+    _Atomic uint32_t own_spinners;
+    const struct cm_events *events;
+    const char *path;
+    char why[96]; // there is no connection
+    char program[32];
+    struct packet packet;
+};
+
+static struct cm the_cm;
+
+struct cm *cm_init(const char *program, const char *socket_path, const struct cm_events *events)
+{
+    struct cm *cm = &the_cm;
+
+    cm->sock = -1;
+    cm->look_ns = CLOCK_NEVER;
+    cm->spinners = &cm->own_spinners;
+    cm->events = events;
+    cm->path = socket_path;
+    snprintf(cm->program, sizeof cm->program, "%s", program);
+    return cm;
+}
+
+// ---- the connection ----
+
+// The program may have closed our socket and made another file of that number.
+static bool sock_is_ours(const struct cm *cm)
+{
+    uint64_t cookie;
+    socklen_t len = sizeof cookie;
+
+    return !sys_getsockopt(cm->sock, SOL_SOCKET, SO_COOKIE, &cookie, &len) &&
+           cookie == cm->sock_cookie;
+}
+
+static void refuse_all(struct cm *cm)
+{
+    struct cookies claims;
+
+    cookies_take(&cm->claims, &claims);
+    for (size_t i = 0; i < claims.slots; i++)
+        if (claims.slot[i])
+            cm->events->refused(cm->events->arg, claims.slot[i], cm->why);
+    cookies_fini(&claims);
+}
+
+// Forgets the connection; what waited for it hears why.
+static void lost(struct cm *cm, const char *why)
+{
+    if (cm->sock >= 0 && sock_is_ours(cm))
+        sys_close(cm->sock);
+    cm->sock = -1;
+    cm->retry_ns = clock_now_ns() + RETRY_NS;
+    cm->stuck_ns = 0;
+    cookies_fini(&cm->drops);
+    snprintf(cm->why, sizeof cm->why, "%s", why);
+    log_info("no shuntd: %s", cm->why);
+    if (cm->question.kind != ASK_NOTHING)
+        cm->question.answer = -ENOTCONN;
+    for (int i = 0; i < cm->n_chunks; i++)
+        cm->chunks[i].told = false;
+    refuse_all(cm);
+}
+
+static void lost_err(struct cm *cm, int err)
+{
+    char why[96];
+
+    snprintf(why, sizeof why, "shuntd is gone: %s", err_text(err));
+    lost(cm, err == -EPIPE || err == -ECONNRESET ? "shuntd is gone" : why);
+}
+
+// Sends, and gives the connection up for every error that will not pass.
+static int send_msg(struct cm *cm, const Ctl__Envelope *msg, const int *fds, int n_fds)
+{
+    int err = packet_send(cm->sock, msg, fds, n_fds);
+
+    if (err && err != -EAGAIN && err != -ETOOMANYREFS && err != -EBADF && err != -ENOBUFS)
+        lost_err(cm, err);
+    return err;
+}
+
+static int say_hello(struct cm *cm)
+{
+    Ctl__Hello hello = CTL__HELLO__INIT;
+    Ctl__Envelope msg;
+
+    hello.version = PACKET_VERSION;
+    hello.pid = sys_getpid();
+    hello.program = cm->program;
+    PACKET_INIT(&msg, HELLO, hello, &hello);
+    return packet_send(cm->sock, &msg, NULL, 0);
+}
+
+static int connect_somewhere(const struct cm *cm)
+{
+    uid_t uid = (uid_t)sys_call(SYS_geteuid, 0);
+    char path[PLACE_MAX];
+    int sock = -ENOENT, err;
+
+    if (cm->path)
+        return place_connect(cm->path);
+    for (int i = 0; (err = place_nth(i, uid, path)) != -ENOENT; i++) {
+        sock = err ? err : place_connect(path);
+        if (sock >= 0)
+            break;
+    }
+    return sock;
+}
+
+static void no_connection(struct cm *cm, int err)
+{
+    char why[96];
+
+    if (err == -ENOENT || err == -ECONNREFUSED)
+        snprintf(why, sizeof why, "no shuntd is running");
+    else
+        snprintf(why, sizeof why, "cannot connect to shuntd: %s", err_text(err));
+    lost(cm, why);
+}
+
+// True if there is a connection now.
+static bool connected(struct cm *cm)
+{
+    socklen_t len = sizeof cm->sock_cookie;
+    int sock;
+
+    if (cm->sock >= 0) {
+        if (sock_is_ours(cm))
+            return true;
+        lost(cm, "the program closed the connection to shuntd");
+    }
+    if (clock_now_ns() < cm->retry_ns)
+        return false;
+    sock = connect_somewhere(cm);
+    if (sock < 0) {
+        no_connection(cm, sock);
+        return false;
+    }
+    cm->sock = cm_fd_up(sock);
+    sys_getsockopt(cm->sock, SOL_SOCKET, SO_COOKIE, &cm->sock_cookie, &len);
+    cm->chunks_due = cm->n_chunks > 0;
+    if (say_hello(cm)) {
+        lost(cm, "shuntd hung up");
+        return false;
+    }
+    return true;
+}
+
+// ---- chunks and drops: what may wait ----
+
+static ino_t inode_of(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) ? 0 : st.st_ino;
+}
+
+static void forget_chunk(struct cm *cm, int i)
+{
+    cm->chunks[i] = cm->chunks[--cm->n_chunks];
+}
+
+static void tell_chunks(struct cm *cm)
+{
+    Ctl__Chunk chunk = CTL__CHUNK__INIT;
+    Ctl__Envelope msg;
+
+    PACKET_INIT(&msg, CHUNK, chunk, &chunk);
+    for (int i = cm->n_chunks; i-- > 0;) {
+        struct told_chunk *k = &cm->chunks[i];
+
+        if (k->told)
+            continue;
+        if (inode_of(k->fd) != k->ino) {
+            forget_chunk(cm, i);
+            continue;
+        }
+        chunk.id = (uint32_t)k->fd;
+        if (send_msg(cm, &msg, &k->fd, 1))
+            return;
+        k->told = true;
+    }
+    cm->chunks_due = false;
+}
+
+static int tell_drop(struct cm *cm, uint64_t cookie)
+{
+    Ctl__Drop drop = CTL__DROP__INIT;
+    Ctl__Envelope msg;
+
+    drop.cookie = cookie;
+    PACKET_INIT(&msg, DROP, drop, &drop);
+    return send_msg(cm, &msg, NULL, 0);
+}
+
+static void tell_drops(struct cm *cm)
+{
+    struct cookies drops;
+
+    cookies_take(&cm->drops, &drops);
+    for (size_t i = 0; i < drops.slots && cm->sock >= 0; i++)
+        if (drops.slot[i] && tell_drop(cm, drops.slot[i]))
+            cookies_add(&cm->drops, drops.slot[i]);
+    cookies_fini(&drops);
+}
+
+static void flush(struct cm *cm)
+{
+    if (cm->chunks_due)
+        tell_chunks(cm);
+    if (cm->sock >= 0 && cm->drops.used)
+        tell_drops(cm);
+}
+
+// ---- what shuntd says ----
+
+static void use_host_page(struct cm *cm)
+{
+    int fd = packet_take(&cm->packet, 0);
+    struct stat st;
+    void *at;
+
+    if (fd < 0)
+        return;
+    if (!fstat(fd, &st) && st.st_size >= PAGE_BYTES &&
+        sys_fcntl(fd, F_GET_SEALS, 0) & F_SEAL_SHRINK) {
+        at = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (at != MAP_FAILED) // an earlier page stays mapped: somebody may be counted there
+            cm->spinners = at;
+    }
+    sys_close(fd);
+}
+
+static void on_welcome(struct cm *cm, const Ctl__Welcome *w)
+{
+    char why[96];
+
+    if (w->version == PACKET_VERSION) {
+        use_host_page(cm);
+        return;
+    }
+    snprintf(why, sizeof why, "shuntd speaks version %u, this program %u", w->version,
+             PACKET_VERSION);
+    lost(cm, why);
+}
+
+static void on_refused(struct cm *cm, const Ctl__Refused *r)
+{
+    if (r->cookie == 0)
+        lost(cm, r->reason);
+    else if (cm->question.kind == ASK_ATTACH && cm->question.cookie == r->cookie)
+        cm->question.answer = -ENOENT;
+    else if (cookies_del(&cm->claims, r->cookie))
+        cm->events->refused(cm->events->arg, r->cookie, r->reason);
+}
+
+// Takes the first n fds of the packet, moved up. False: some were lost, all are closed.
+static bool take_fds(struct cm *cm, int n, int *fds)
+{
+    if (cm->packet.n_fds < n)
+        return false;
+    for (int i = 0; i < n; i++)
+        fds[i] = cm_fd_up(packet_take(&cm->packet, i));
+    return true;
+}
+
+static void on_matched(struct cm *cm, const Ctl__Matched *m)
+{
+    struct cm_channel ch = {.cookie = m->cookie, .side = (int)m->side & 1, .chunk_fd = -1};
+    int fds[3];
+
+    if (!cookies_del(&cm->claims, m->cookie))
+        return; // taken back meanwhile; the Drop is on its way
+    if (!take_fds(cm, ARRAY_LEN(fds), fds)) {
+        cm_drop(cm, m->cookie);
+        cm->events->refused(cm->events->arg, m->cookie, "no file descriptors left");
+        return;
+    }
+    ch.memfd = fds[0];
+    ch.bell = fds[1];
+    ch.peer_bell = fds[2];
+    cm->events->matched(cm->events->arg, &ch);
+}
+
+static void on_attached(struct cm *cm, const Ctl__Attached *a)
+{
+    struct question *q = &cm->question;
+    int fds[4];
+
+    if (q->kind != ASK_ATTACH || q->cookie != a->cookie)
+        return;
+    if (!take_fds(cm, ARRAY_LEN(fds), fds)) {
+        q->answer = -EMFILE;
+        return;
+    }
+    *q->channel = (struct cm_channel){.cookie = a->cookie,
+                                      .side = (int)a->side & 1,
+                                      .memfd = fds[0],
+                                      .bell = fds[1],
+                                      .peer_bell = fds[2],
+                                      .chunk_fd = fds[3],
+                                      .chunk_slot = a->chunk_slot};
+    q->answer = 0;
+}
+
+static void on_is_client(struct cm *cm, const Ctl__IsClientAnswer *a)
+{
+    if (cm->question.kind == ASK_CLIENT && cm->question.pid == a->pid)
+        cm->question.answer = a->yes;
+}
+
+static void dispatch(struct cm *cm, const Ctl__Envelope *msg)
+{
+    switch (msg->body_case) {
+    case CTL__ENVELOPE__BODY_WELCOME:
+        on_welcome(cm, msg->welcome);
+        break;
+    case CTL__ENVELOPE__BODY_REFUSED:
+        on_refused(cm, msg->refused);
+        break;
+    case CTL__ENVELOPE__BODY_MATCHED:
+        on_matched(cm, msg->matched);
+        break;
+    case CTL__ENVELOPE__BODY_ATTACHED:
+        on_attached(cm, msg->attached);
+        break;
+    case CTL__ENVELOPE__BODY_IS_CLIENT_ANSWER:
+        on_is_client(cm, msg->is_client_answer);
+        break;
+    default: // of a newer shuntd
+        break;
+    }
+}
+
+// Handles all that is there.
+static void receive(struct cm *cm)
+{
+    while (cm->sock >= 0) {
+        int err = packet_recv(cm->sock, &cm->packet);
+
+        if (err == -EAGAIN)
+            return;
+        if (err)
+            lost_err(cm, err);
+        else
+            dispatch(cm, cm->packet.msg);
+        packet_close_fds(&cm->packet);
+    }
+}
+
+static void set_look(struct cm *cm, uint64_t now)
+{
+    if (cm->sock >= 0)
+        cm->look_ns = now + (now < cm->fresh_ns && cm->claims.used ? LOOK_FRESH_NS : LOOK_NS);
+    else
+        cm->look_ns = cm->n_chunks ? MAX(cm->retry_ns, now) : CLOCK_NEVER;
+}
+
+static void look(struct cm *cm)
+{
+    if (connected(cm)) {
+        flush(cm);
+        receive(cm);
+    }
+    set_look(cm, clock_now_ns());
+}
+
+// ---- what the program wants ----
+
+void cm_forked(struct cm *cm)
+{
+    if (cm->sock >= 0 && sock_is_ours(cm))
+        sys_close(cm->sock);
+    cm->sock = -1;
+    cookies_fini(&cm->claims);
+    cookies_fini(&cm->drops);
+    cm->retry_ns = cm->stuck_ns = 0;
+    cm->question.kind = ASK_NOTHING;
+    for (int i = 0; i < cm->n_chunks; i++)
+        cm->chunks[i].told = false;
+    cm->look_ns = cm->n_chunks ? 0 : CLOCK_NEVER;
+}
+
+static struct told_chunk *chunk_of(struct cm *cm, int fd)
+{
+    for (int i = cm->n_chunks; i-- > 0;)
+        if (cm->chunks[i].fd == fd)
+            return &cm->chunks[i];
+    return NULL;
+}
+
+void cm_chunk(struct cm *cm, int memfd)
+{
+    struct told_chunk *k = chunk_of(cm, memfd);
+    ino_t ino = inode_of(memfd);
+
+    if (k && k->ino == ino)
+        return;
+    if (!k && cm->n_chunks == CHUNKS)
+        return;
+    if (!k)
+        k = &cm->chunks[cm->n_chunks++];
+    *k = (struct told_chunk){.fd = memfd, .ino = ino};
+    cm->chunks_due = true;
+    cm->look_ns = 0;
+}
+
+void cm_chunk_gone(struct cm *cm, int memfd)
+{
+    struct told_chunk *k = chunk_of(cm, memfd);
+    Ctl__Chunk chunk = CTL__CHUNK__INIT;
+    Ctl__Envelope msg;
+
+    if (!k)
+        return;
+    chunk.id = (uint32_t)memfd;
+    chunk.gone = true;
+    PACKET_INIT(&msg, CHUNK, chunk, &chunk);
+    if (k->told && cm->sock >= 0 && sock_is_ours(cm))
+        send_msg(cm, &msg, NULL, 0);
+    forget_chunk(cm, (int)(k - cm->chunks));
+}
+
+// A packet that shuntd does not read keeps a copy of the socket in it alive, and so delays its FIN.
+static bool stuck(struct cm *cm, uint64_t now)
+{
+    int unread = 0;
+
+    if (sys_ioctl(cm->sock, SIOCOUTQ, &unread) || !unread)
+        cm->stuck_ns = 0;
+    else if (!cm->stuck_ns)
+        cm->stuck_ns = now;
+    return cm->stuck_ns && now - cm->stuck_ns >= STUCK_NS;
+}
+
+static int send_claim(struct cm *cm, int sock, const struct cm_wish *wish)
+{
+    Ctl__Claim claim = CTL__CLAIM__INIT;
+    Ctl__Envelope msg;
+
+    claim.cookie = wish->cookie;
+    claim.ring_bytes = wish->ring_bytes;
+    claim.cross_user = wish->cross_user;
+    claim.chunk_id = (uint32_t)wish->chunk_fd;
+    claim.chunk_slot = wish->chunk_slot;
+    PACKET_INIT(&msg, CLAIM, claim, &claim);
+    return send_msg(cm, &msg, &sock, 1);
+}
+
+// NULL, or why it could not be claimed.
+static const char *claim(struct cm *cm, int sock, const struct cm_wish *wish, uint64_t now)
+{
+    int err;
+
+    if (!connected(cm))
+        return cm->why;
+    if (stuck(cm, now))
+        return "shuntd does not answer";
+    cm_chunk(cm, wish->chunk_fd);
+    flush(cm);
+    if (cm->sock < 0)
+        return cm->why;
+    if (cookies_add(&cm->claims, wish->cookie))
+        return "out of memory";
+    err = send_claim(cm, sock, wish);
+    if (!err)
+        return NULL;
+    // where lost() has told it already, this is the second deletion, and nothing more to say
+    return cookies_del(&cm->claims, wish->cookie) ? "shuntd is too busy" : NULL;
+}
+
+void cm_claim(struct cm *cm, int sock, const struct cm_wish *wish)
+{
+    uint64_t now = clock_now_ns();
+    const char *why = claim(cm, sock, wish, now);
+
+    if (why) {
+        cm->events->refused(cm->events->arg, wish->cookie, why);
+        return;
+    }
+    cm->fresh_ns = now + FRESH_NS;
+    cm->look_ns = MIN(cm->look_ns, now + LOOK_FRESH_NS);
+}
+
+void cm_drop(struct cm *cm, uint64_t cookie)
+{
+    cookies_del(&cm->claims, cookie);
+    if (cm->sock < 0 || !sock_is_ours(cm))
+        return; // shuntd forgot it with the connection
+    if (tell_drop(cm, cookie) && cm->sock >= 0 && !cookies_add(&cm->drops, cookie))
+        cm->look_ns = 0;
+}
+
+void cm_poll(struct cm *cm)
+{
+    if (cm->look_ns != CLOCK_NEVER && clock_now_ns() >= cm->look_ns)
+        look(cm);
+}
+
+bool cm_busy(const struct cm *cm)
+{
+    return cm->claims.used > 0;
+}
+
+// Sleeps until the socket is ready for events. 0 or -ETIMEDOUT.
+static int sleep_until(struct cm *cm, short events, uint64_t deadline_ns)
+{
+    struct pollfd pfd = {cm->sock, events, 0};
+    uint64_t now = clock_now_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
+    struct timespec ts = {(time_t)(left / NS_PER_S), (long)(left % NS_PER_S)};
+    long ret = sys_call(SYS_ppoll, &pfd, 1, deadline_ns == CLOCK_NEVER ? NULL : &ts, NULL, 8);
+
+    return ret == 0 && left == 0 ? -ETIMEDOUT : 0;
+}
+
+int cm_await(struct cm *cm, uint64_t deadline_ns)
+{
+    int err;
+
+    if (!connected(cm))
+        return -ENOTCONN;
+    flush(cm);
+    if (cm->sock < 0)
+        return -ENOTCONN;
+    err = sleep_until(cm, POLLIN, deadline_ns);
+    look(cm);
+    return err;
+}
+
+// Sends the question and waits for its answer.
+static int ask(struct cm *cm, const Ctl__Envelope *msg, const int *fd, uint64_t deadline_ns)
+{
+    struct question *q = &cm->question;
+    int err = 0;
+
+    q->answer = -EINPROGRESS;
+    flush(cm);
+    while (cm->sock >= 0 && (err = send_msg(cm, msg, fd, fd ? 1 : 0)) == -EAGAIN) {
+        receive(cm);
+        if (cm->sock >= 0 && sleep_until(cm, POLLOUT, deadline_ns))
+            return -ETIMEDOUT;
+    }
+    if (err && cm->sock >= 0)
+        return err;
+    while (cm->sock >= 0) {
+        receive(cm);
+        if (q->answer != -EINPROGRESS)
+            return q->answer;
+        if (cm->sock >= 0 && sleep_until(cm, POLLIN, deadline_ns))
+            return -ETIMEDOUT;
+    }
+    return -ENOTCONN;
+}
+
+int cm_attach(struct cm *cm, int sock, uint64_t cookie, uint64_t deadline_ns, struct cm_channel *ch)
+{
+    Ctl__Attach attach = CTL__ATTACH__INIT;
+    Ctl__Envelope msg;
+    int ret;
+
+    if (!connected(cm))
+        return -ENOTCONN;
+    attach.cookie = cookie;
+    PACKET_INIT(&msg, ATTACH, attach, &attach);
+    cm->question = (struct question){.kind = ASK_ATTACH, .cookie = cookie, .channel = ch};
+    ret = ask(cm, &msg, &sock, deadline_ns);
+    cm->question.kind = ASK_NOTHING;
+    if (ret == -ETIMEDOUT)
+        cm_drop(cm, cookie); // the answer may still come, and is let go then
+    return ret;
+}
+
+int cm_is_client(struct cm *cm, int pid, uint64_t deadline_ns)
+{
+    Ctl__IsClient is_client = CTL__IS_CLIENT__INIT;
+    Ctl__Envelope msg;
+    int ret;
+
+    if (!connected(cm))
+        return -ENOTCONN;
+    is_client.pid = pid;
+    PACKET_INIT(&msg, IS_CLIENT, is_client, &is_client);
+    cm->question = (struct question){.kind = ASK_CLIENT, .pid = pid};
+    ret = ask(cm, &msg, NULL, deadline_ns);
+    cm->question.kind = ASK_NOTHING;
+    return ret;
+}
+
+_Atomic uint32_t *cm_spinners(struct cm *cm)
+{
+    return cm->spinners;
+}
+
+bool cm_owns_fd(const struct cm *cm, int fd)
+{
+    return fd >= 0 && fd == cm->sock;
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The name and meaning of everything that Shunt counts: `shunt stat`, its JSON and shunt(1) use
+// this table.
+#ifndef SHUNT_CM_COUNTERS_H
+#define SHUNT_CM_COUNTERS_H
+
+#include <stddef.h>
+
+// shuntd's own, in the order of the table.
+enum counter {
+    COUNT_CLIENTS, // gauges: how many there are now
+    COUNT_CLAIMS,
+    COUNT_CHANNELS,
+    COUNT_ORPHANS,
+    COUNT_RING_BYTES,
+    COUNT_FD_LIMIT,
+    COUNT_CLIENTS_TOTAL, // since shuntd began
+    COUNT_CLAIMS_TOTAL,
+    COUNT_MATCHES_TOTAL,
+    COUNT_ATTACHES_TOTAL,
+    COUNT_CLOSED_TOTAL,
+    COUNT_REFUSED_BAD_MESSAGE,
+    COUNT_REFUSED_VERSION,
+    COUNT_REFUSED_PROOF,
+    COUNT_REFUSED_STALE,
+    COUNT_REFUSED_USER,
+    COUNT_REFUSED_BUDGET,
+    COUNT_REFUSED_LIMIT,
+    COUNT_REFUSED_UNKNOWN,
+    COUNTERS,
+};
+
+struct counter_text {
+    const char *name; // as in JSON
+    const char *text; // what is counted
+};
+
+extern const struct counter_text counter_texts[COUNTERS];
+
+// Those of a connection, for `shunt stat`: name and text.
+extern const struct counter_text connection_texts[];
+extern const size_t n_connection_texts;
+
+#endif
