@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/client.h"
+
+#include "base/log.h"
+#include "cm/packet.h"
+#include "daemon/letgo.h"
+#include "daemon/out.h"
+#include "daemon/report.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PACKETS_A_ROUND 32 // of one client, before the next has its turn
+#define MAX_SHOWN       1024
+
+// A chunk under the name that the client gave it.
+struct shown {
+    struct list link;
+    uint32_t id;
+    struct chunk *chunk;
+};
+
+static void refuse(struct client *client, uint64_t cookie, enum counter why, const char *reason)
+{
+    Ctl__Refused refused = CTL__REFUSED__INIT;
+    Ctl__Envelope msg;
+
+    client->clients->count[why]++;
+    log_info("pid %d: refused: %s", (int)client->pid, reason);
+    refused.cookie = cookie;
+    refused.reason = (char *)(uintptr_t)reason;
+    PACKET_INIT(&msg, REFUSED, refused, &refused);
+    client_send(client, &msg, NULL, 0);
+}
+
+// Refuses the client itself.
+static void turn_away(struct client *client, enum counter why, const char *reason)
+{
+    refuse(client, 0, why, reason);
+    client_die(client);
+}
+
+static void tell_matched(struct client *client, const struct side *side)
+{
+    const struct cm_parts *parts = &side->conn->parts;
+    int me = side_index(side), fds[] = {parts->memfd, parts->bell[me], parts->bell[!me]};
+    Ctl__Matched matched = CTL__MATCHED__INIT;
+    Ctl__Envelope msg;
+
+    matched.cookie = side->proof.cookie;
+    matched.side = (uint32_t)me;
+    PACKET_INIT(&msg, MATCHED, matched, &matched);
+    client_send(client, &msg, fds, 3);
+}
+
+const struct registry_events client_events = {.matched = tell_matched, .refused = refuse};
+
+// ---- what clients say ----
+
+static void on_hello(struct client *client, const Ctl__Hello *hello)
+{
+    struct clients *cs = client->clients;
+    Ctl__Welcome welcome = CTL__WELCOME__INIT;
+    Ctl__Envelope msg;
+    char reason[96];
+
+    if (hello->version != PACKET_VERSION) {
+        snprintf(reason, sizeof reason, "shuntd speaks version %u, this program %u", PACKET_VERSION,
+                 hello->version);
+        turn_away(client, COUNT_REFUSED_VERSION, reason);
+        return;
+    }
+    client->own_pid = hello->pid;
+    welcome.version = PACKET_VERSION;
+    PACKET_INIT(&msg, WELCOME, welcome, &welcome);
+    client_send(client, &msg, &cs->host_page, 1);
+}
+
+static struct shown *shown_find(const struct client *client, uint32_t id)
+{
+    list_for_each (it, &client->chunks)
+        if (list_entry(it, struct shown, link)->id == id)
+            return list_entry(it, struct shown, link);
+    return NULL;
+}
+
+static void shown_free(struct shown *shown)
+{
+    list_del(&shown->link);
+    chunk_put(shown->chunk);
+    free(shown);
+}
+
+static void show(struct client *client, uint32_t id, int memfd)
+{
+    struct registry *r = client->clients->registry;
+    struct chunk *chunk = chunk_get(&r->chunks, &r->users, client->user, memfd);
+    struct shown *shown = chunk ? malloc(sizeof *shown) : NULL;
+
+    if (!shown) {
+        chunk_put(chunk);
+        return;
+    }
+    *shown = (struct shown){.id = id, .chunk = chunk};
+    list_add_tail(&client->chunks, &shown->link);
+    client->n_chunks++;
+}
+
+static void on_chunk(struct client *client, const Ctl__Chunk *said, struct packet *p)
+{
+    struct shown *old = shown_find(client, said->id);
+
+    if (old) {
+        shown_free(old);
+        client->n_chunks--;
+    }
+    if (!said->gone && p->n_fds && client->n_chunks < MAX_SHOWN)
+        show(client, said->id, packet_take(p, 0));
+}
+
+// The first thing to do with a passed socket, before anything else: as long as we hold it, its FIN
+// cannot go out. Returns why it proves nothing, or NULL.
+static const char *prove(struct client *client, uint64_t cookie, struct packet *p,
+                         struct proof *proof, bool learn)
+{
+    int sock = packet_take(p, 0);
+    const char *reason;
+
+    if (sock < 0)
+        return p->fds_lost ? "shuntd has no file descriptors left" : "no socket was passed";
+    reason = proof_examine(sock, cookie, proof);
+    if (!reason && learn)
+        diag_learn(&client->clients->registry->diag, sock, proof);
+    letgo(sock);
+    return reason;
+}
+
+static void on_claim(struct client *client, const Ctl__Claim *said, struct packet *p)
+{
+    struct claim claim = {.ring_bytes = said->ring_bytes,
+                          .cross_user = said->cross_user,
+                          .chunk_slot = said->chunk_slot};
+    const char *reason = prove(client, said->cookie, p, &claim.proof, true);
+    const struct shown *shown;
+
+    if (reason) {
+        refuse(client, said->cookie, p->fds_lost ? COUNT_REFUSED_LIMIT : COUNT_REFUSED_PROOF,
+               reason);
+        return;
+    }
+    shown = shown_find(client, said->chunk_id);
+    claim.chunk = shown ? shown->chunk : NULL;
+    registry_claim(client->clients->registry, client, client->user, &client->holds, &claim);
+}
+
+static void on_attach(struct client *client, const Ctl__Attach *said, struct packet *p)
+{
+    Ctl__Attached attached = CTL__ATTACHED__INIT;
+    const struct side *side;
+    struct proof proof;
+    Ctl__Envelope msg;
+    const char *reason = prove(client, said->cookie, p, &proof, false);
+    int me;
+
+    if (reason) {
+        refuse(client, said->cookie, p->fds_lost ? COUNT_REFUSED_LIMIT : COUNT_REFUSED_PROOF,
+               reason);
+        return;
+    }
+    side = registry_attach(client->clients->registry, client, client->user, &client->holds, &proof);
+    if (!side)
+        return;
+    me = side_index(side);
+    attached.cookie = said->cookie;
+    attached.side = (uint32_t)me;
+    attached.chunk_slot = side->chunk_slot;
+    PACKET_INIT(&msg, ATTACHED, attached, &attached);
+    client_send(client, &msg,
+                (int[]){side->conn->parts.memfd, side->conn->parts.bell[me],
+                        side->conn->parts.bell[!me], side->chunk->fd},
+                4);
+}
+
+// Process ids mean something only among those who share a pid namespace. Where a client sees the
+// same pid for itself as we do, it is in ours.
+static bool is_client(const struct client *asker, pid_t pid)
+{
+    bool ours = asker->pid == asker->own_pid;
+
+    list_for_each (it, &asker->clients->all) {
+        const struct client *c = list_entry(it, struct client, link);
+
+        if (c->user == asker->user && c->own_pid && pid == (ours ? c->pid : c->own_pid))
+            return true;
+    }
+    return false;
+}
+
+static void on_is_client(struct client *client, const Ctl__IsClient *said)
+{
+    Ctl__IsClientAnswer answer = CTL__IS_CLIENT_ANSWER__INIT;
+    Ctl__Envelope msg;
+
+    answer.pid = said->pid;
+    answer.yes = is_client(client, said->pid);
+    PACKET_INIT(&msg, IS_CLIENT_ANSWER, is_client_answer, &answer);
+    client_send(client, &msg, NULL, 0);
+}
+
+static void dispatch(struct client *client, struct packet *p)
+{
+    const Ctl__Envelope *msg = p->msg;
+
+    if (!client->own_pid && msg->body_case != CTL__ENVELOPE__BODY_HELLO) {
+        turn_away(client, COUNT_REFUSED_BAD_MESSAGE, "the first message must be a Hello");
+        return;
+    }
+    switch (msg->body_case) {
+    case CTL__ENVELOPE__BODY_HELLO:
+        on_hello(client, msg->hello);
+        break;
+    case CTL__ENVELOPE__BODY_CHUNK:
+        on_chunk(client, msg->chunk, p);
+        break;
+    case CTL__ENVELOPE__BODY_CLAIM:
+        on_claim(client, msg->claim, p);
+        break;
+    case CTL__ENVELOPE__BODY_DROP:
+        registry_drop(client->clients->registry, client, msg->drop->cookie);
+        break;
+    case CTL__ENVELOPE__BODY_ATTACH:
+        on_attach(client, msg->attach, p);
+        break;
+    case CTL__ENVELOPE__BODY_IS_CLIENT:
+        on_is_client(client, msg->is_client);
+        break;
+    case CTL__ENVELOPE__BODY_STAT:
+        report_begin(client);
+        break;
+    default: // of a newer program
+        break;
+    }
+}
+
+// ---- life ----
+
+static void letgo_fds(struct packet *p)
+{
+    for (int i = 0; i < p->n_fds; i++) {
+        int fd = packet_take(p, i);
+
+        if (fd >= 0)
+            letgo(fd);
+    }
+}
+
+static void receive(struct client *client)
+{
+    static struct packet packet;
+
+    // who leaves answers unread asks no more
+    for (int i = 0; i < PACKETS_A_ROUND; i++) {
+        int err;
+
+        if (client->dying || client->stat || !list_empty(&client->out))
+            return;
+        err = packet_recv(client->watch.fd, &packet);
+        if (err == -EAGAIN)
+            return;
+        if (err == -EBADMSG)
+            turn_away(client, COUNT_REFUSED_BAD_MESSAGE, "the message makes no sense");
+        else if (err)
+            client_die(client);
+        else
+            dispatch(client, &packet);
+        letgo_fds(&packet);
+    }
+}
+
+static void ready(struct watch *watch, uint32_t events)
+{
+    struct client *client = list_entry(watch, struct client, watch);
+
+    if (client->dying)
+        return;
+    if (events & EPOLLOUT && client_flush(client) && client->stat)
+        report_go_on(client);
+    if (events & EPOLLIN && !client->dying)
+        receive(client);
+    else if (events & (EPOLLHUP | EPOLLERR))
+        client_die(client);
+}
+
+void clients_init(struct clients *cs, struct loop *loop, struct registry *registry, uint64_t *count,
+                  int host_page)
+{
+    *cs = (struct clients){
+        .loop = loop, .registry = registry, .count = count, .host_page = host_page};
+    list_init(&cs->all);
+    list_init(&cs->dying);
+}
+
+static void client_free(struct client *client)
+{
+    client_discard(client);
+    registry_leave(client->clients->registry, &client->holds);
+    list_for_each_safe (it, &client->chunks)
+        shown_free(list_entry(it, struct shown, link));
+    user_drop_fds(client->user, 1);
+    client->clients->count[COUNT_CLIENTS]--;
+    list_del(&client->link);
+    close(client->watch.fd);
+    free(client);
+}
+
+// A burial ends claims, which may be the death of another client: so until none is left.
+void clients_bury(struct clients *cs)
+{
+    while (!list_empty(&cs->dying))
+        client_free(list_entry(cs->dying.next, struct client, link));
+}
+
+void clients_fini(struct clients *cs)
+{
+    list_for_each_safe (it, &cs->all)
+        client_die(list_entry(it, struct client, link));
+    clients_bury(cs);
+}
+
+static struct client *client_make(struct clients *cs, int sock, const struct ucred *cred)
+{
+    struct user *user = user_of(&cs->registry->users, cred->uid);
+    struct client *client = user ? calloc(1, sizeof *client) : NULL;
+
+    if (!client)
+        return NULL;
+    *client =
+        (struct client){.watch = {sock, ready}, .clients = cs, .user = user, .pid = cred->pid};
+    list_init(&client->link);
+    list_init(&client->out);
+    list_init(&client->holds);
+    list_init(&client->chunks);
+    return client;
+}
+
+int client_new(struct clients *cs, int sock)
+{
+    struct ucred cred = {.uid = (uid_t)-1};
+    socklen_t len = sizeof cred;
+    struct client *client = NULL;
+    int err = -ENOMEM;
+
+    if (!getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+        client = client_make(cs, sock, &cred);
+    if (client)
+        err = user_add_fds(&cs->registry->users, client->user, 1);
+    if (!err) {
+        err = loop_add(cs->loop, &client->watch, EPOLLIN);
+        if (err)
+            user_drop_fds(client->user, 1);
+    }
+    if (err) {
+        client_refuse_socket(sock, "shuntd has no room for another client");
+        free(client);
+        return err;
+    }
+    list_add_tail(&cs->all, &client->link);
+    cs->count[COUNT_CLIENTS]++;
+    cs->count[COUNT_CLIENTS_TOTAL]++;
+    return 0;
+}
+
+void client_refuse_socket(int sock, const char *reason)
+{
+    Ctl__Refused refused = CTL__REFUSED__INIT;
+    Ctl__Envelope msg;
+
+    refused.reason = (char *)(uintptr_t)reason;
+    PACKET_INIT(&msg, REFUSED, refused, &refused);
+    packet_send(sock, &msg, NULL, 0);
+    close(sock);
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/daemon.h"
+
+#include "config.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "daemon/client.h"
+#include "daemon/listener.h"
+#include "daemon/registry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define IDLE_NS       (5 * NS_PER_S)    // a private daemon that nobody needs ends after that
+#define RELISTEN_NS   (100 * NS_PER_MS) // without fds, accept again after that
+#define ACCEPTS       64                // in one round
+#define PAGE_BYTES    4096
+#define EXIT_USAGE    2
+#define EXIT_IN_PLACE 3 // another shuntd lives there
+
+struct options {
+    const char *socket_path, *config;
+    bool private, verbose;
+};
+
+struct daemon {
+    struct options options;
+    struct loop loop;
+    struct listener listener;
+    struct watch accept_watch, signal_watch;
+    struct timer idle, relisten;
+    struct registry registry;
+    struct clients clients;
+    uint64_t count[COUNTERS];
+    int spare_fd; // given up to tell a client that there are no more
+};
+
+// ---- accepting ----
+
+// Out of fds: with the one kept for it, tells the client so and hangs up.
+static void turn_one_away(struct daemon *d)
+{
+    int sock;
+
+    close(d->spare_fd);
+    sock = accept4(d->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (sock >= 0) {
+        d->count[COUNT_REFUSED_LIMIT]++;
+        client_refuse_socket(sock, "shuntd has no file descriptors left");
+    }
+    d->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void on_connect(struct watch *watch, uint32_t events)
+{
+    struct daemon *d = list_entry(watch, struct daemon, accept_watch);
+
+    for (int i = 0; i < ACCEPTS; i++) {
+        int sock = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (sock >= 0) {
+            client_new(&d->clients, sock);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE) {
+            turn_one_away(d);
+        } else if (errno == ENOMEM || errno == ENOBUFS) {
+            loop_change(&d->loop, watch, 0);
+            timer_set(&d->relisten, clock_now_ns() + RELISTEN_NS);
+        }
+        return;
+    }
+}
+
+static void relisten(struct timer *timer, uint64_t now_ns)
+{
+    struct daemon *d = list_entry(timer, struct daemon, relisten);
+
+    loop_change(&d->loop, &d->accept_watch, EPOLLIN);
+}
+
+// ---- ending ----
+
+static void on_signal(struct watch *watch, uint32_t events)
+{
+    struct daemon *d = list_entry(watch, struct daemon, signal_watch);
+    struct signalfd_siginfo info;
+
+    if (read(watch->fd, &info, sizeof info) == sizeof info)
+        log_info("ends: %s", strsignal((int)info.ssi_signo));
+    d->loop.stop = true;
+}
+
+static void on_idle(struct timer *timer, uint64_t now_ns)
+{
+    struct daemon *d = list_entry(timer, struct daemon, idle);
+
+    log_info("ends: nobody needs it");
+    d->loop.stop = true;
+}
+
+static void between(struct loop *loop)
+{
+    struct daemon *d = list_entry(loop, struct daemon, loop);
+
+    clients_bury(&d->clients);
+    if (!d->options.private)
+        return;
+    if (d->count[COUNT_CLIENTS] || d->count[COUNT_CHANNELS])
+        timer_set(&d->idle, CLOCK_NEVER);
+    else if (d->idle.due_ns == CLOCK_NEVER && !loop->stop)
+        timer_set(&d->idle, clock_now_ns() + IDLE_NS);
+}
+
+// ---- beginning ----
+
+static uint64_t raise_fd_limit(void)
+{
+    struct rlimit lim;
+
+    if (getrlimit(RLIMIT_NOFILE, &lim))
+        return 1024;
+    lim.rlim_cur = lim.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &lim))
+        getrlimit(RLIMIT_NOFILE, &lim);
+    return lim.rlim_cur;
+}
+
+// One page for all clients of this host; sealed, so that nobody can cut it off under the others.
+static int make_host_page(void)
+{
+    int fd = memfd_create("shunt-host", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd < 0)
+        return -errno;
+    if (ftruncate(fd, PAGE_BYTES) ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
+        close(fd);
+        return -EIO;
+    }
+    return fd;
+}
+
+static int watch_signals(struct daemon *d)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGCHLD, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    d->signal_watch = (struct watch){signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), on_signal};
+    return d->signal_watch.fd < 0 ? -errno : loop_add(&d->loop, &d->signal_watch, EPOLLIN);
+}
+
+static int begin(struct daemon *d)
+{
+    int err = loop_init(&d->loop, between);
+    int page = make_host_page();
+
+    d->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    d->idle = (struct timer){.fired = on_idle};
+    d->relisten = (struct timer){.fired = relisten};
+    if (!err)
+        err = page < 0 ? page : registry_init(&d->registry, &client_events, d->count);
+    if (err)
+        return err;
+    clients_init(&d->clients, &d->loop, &d->registry, d->count, page);
+    loop_add_timer(&d->loop, &d->idle);
+    loop_add_timer(&d->loop, &d->relisten);
+    loop_add_timer(&d->loop, &d->registry.sweep);
+    d->accept_watch = (struct watch){d->listener.fd, on_connect};
+    err = watch_signals(d);
+    return err ? err : loop_add(&d->loop, &d->accept_watch, EPOLLIN);
+}
+
+static int run(struct daemon *d)
+{
+    int err;
+
+    d->count[COUNT_FD_LIMIT] = raise_fd_limit();
+    err = begin(d);
+    users_init(&d->registry.users, UINT64_C(1) << 30, 4096,
+               (uint32_t)MIN(d->count[COUNT_FD_LIMIT] / 2, (uint64_t)INT32_MAX));
+    if (err) {
+        log_error("shuntd cannot begin: %s", err_text(err));
+        return EXIT_FAILURE;
+    }
+    log_info("shuntd listens on %s", d->listener.path);
+    between(&d->loop);
+    err = loop_run(&d->loop);
+    listener_close(&d->listener);
+    clients_fini(&d->clients);
+    registry_fini(&d->registry);
+    loop_fini(&d->loop);
+    return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static const char usage[] =
+    "usage: shuntd [--private] [--socket PATH] [-c FILE] [-v]\n"
+    "  --private      end when nobody has needed it for 5 seconds\n"
+    "  --socket PATH  listen there (default: SHUNT_SOCKET, or the usual place of this user)\n"
+    "  -c FILE        read the budgets from this shunt.conf\n"
+    "  -v             say what it does, on stderr\n";
+
+// 0, or the exit status plus 1.
+static int parse(struct options *o, int argc, char **argv)
+{
+    static const struct option longs[] = {
+        {"private", no_argument, NULL, 'p'},
+        {"socket", required_argument, NULL, 's'},
+        {"config", required_argument, NULL, 'c'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "c:vh", longs, NULL)) != -1) {
+        switch (c) {
+        case 'p':
+            o->private = true;
+            break;
+        case 's':
+            o->socket_path = optarg;
+            break;
+        case 'c':
+            o->config = optarg;
+            break;
+        case 'v':
+            o->verbose = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return 1 + EXIT_SUCCESS;
+        case 'V':
+            puts("shuntd " PACKAGE_VERSION);
+            return 1 + EXIT_SUCCESS;
+        default:
+            fputs(usage, stderr);
+            return 1 + EXIT_USAGE;
+        }
+    }
+    return 0;
+}
+
+static int find_place(const struct options *o, char path[static PLACE_MAX])
+{
+    const char *named = o->socket_path ? o->socket_path : getenv("SHUNT_SOCKET");
+
+    if (named && named[0])
+        return snprintf(path, PLACE_MAX, "%s", named) < PLACE_MAX ? 0 : -ENAMETOOLONG;
+    return place_private(geteuid(), path);
+}
+
+int daemon_main(int argc, char **argv)
+{
+    static struct daemon d;
+    char path[PLACE_MAX];
+    const char *why = "its path is too long", *log = getenv("SHUNT_LOG");
+    int ret = parse(&d.options, argc, argv), err;
+
+    if (ret)
+        return ret - 1;
+    if (log && log_setup_env(log))
+        log_warn("SHUNT_LOG is not understood: %s", log);
+    if (d.options.verbose)
+        log_setup(LOG_INFO, STDERR_FILENO);
+    err = find_place(&d.options, path);
+    if (!err)
+        err = listener_open(&d.listener, path, &why);
+    if (err) {
+        log_error("shuntd cannot listen on %s: %s (%s)", path, why, err_text(err));
+        return err == -EADDRINUSE ? EXIT_IN_PLACE : EXIT_FAILURE;
+    }
+    return run(&d);
+}

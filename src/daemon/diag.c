@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/diag.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+struct space {
+    struct list link;
+    uint64_t netns;
+    uint32_t refs;
+    int netlink; // -1: cannot ask
+};
+
+struct request {
+    struct nlmsghdr hdr;
+    struct inet_diag_req_v2 req;
+};
+
+static int open_netlink(void)
+{
+    return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+}
+
+void diag_init(struct diag *diag)
+{
+    int fd = open_netlink();
+    socklen_t len = sizeof diag->own_netns;
+
+    list_init(&diag->spaces);
+    diag->own_netns = 0;
+    if (fd < 0)
+        return;
+    getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &diag->own_netns, &len);
+    close(fd);
+}
+
+void diag_fini(struct diag *diag)
+{
+    list_for_each_safe (it, &diag->spaces) {
+        struct space *space = list_entry(it, struct space, link);
+
+        if (space->netlink >= 0)
+            close(space->netlink);
+        free(space);
+    }
+    list_init(&diag->spaces);
+}
+
+static bool is_mapped(const uint8_t ip[16])
+{
+    static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+    return !memcmp(ip, prefix, sizeof prefix);
+}
+
+static void fill_address(uint32_t out[4], const struct flow_end *end, bool v4)
+{
+    memcpy(out, v4 ? end->ip + 12 : end->ip, v4 ? 4 : 16);
+}
+
+static void fill(struct request *rq, const struct proof *proof)
+{
+    const struct flow_end *mine = &proof->flow.end[proof->side];
+    const struct flow_end *other = &proof->flow.end[!proof->side];
+    struct inet_diag_sockid *id = &rq->req.id;
+    bool v4 = is_mapped(mine->ip);
+
+    *rq = (struct request){
+        .hdr = {sizeof *rq, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0},
+        .req = {.sdiag_family = v4 ? AF_INET : AF_INET6,
+                .sdiag_protocol = IPPROTO_TCP,
+                .idiag_states = UINT32_MAX},
+    };
+    id->idiag_sport = mine->port;
+    id->idiag_dport = other->port;
+    fill_address(id->idiag_src, mine, v4);
+    fill_address(id->idiag_dst, other, v4);
+    id->idiag_if = proof->bound_if > 0 ? (uint32_t)proof->bound_if : 0;
+    id->idiag_cookie[0] = (uint32_t)proof->cookie;
+    id->idiag_cookie[1] = (uint32_t)(proof->cookie >> 32);
+}
+
+// The kernel answers during the send.
+static enum diag_answer query(int netlink, const struct proof *proof)
+{
+    struct request rq;
+    union {
+        struct nlmsghdr hdr;
+        char bytes[1024];
+    } answer;
+    const struct inet_diag_msg *msg = NLMSG_DATA(&answer.hdr);
+    const struct nlmsgerr *err = NLMSG_DATA(&answer.hdr);
+    ssize_t n;
+
+    fill(&rq, proof);
+    if (send(netlink, &rq, sizeof rq, 0) != sizeof rq)
+        return DIAG_UNKNOWN;
+    n = recv(netlink, &answer, sizeof answer, 0);
+    if (n >= (ssize_t)NLMSG_SPACE(sizeof *err) && answer.hdr.nlmsg_type == NLMSG_ERROR)
+        return err->error == -ENOENT || err->error == -ESTALE ? DIAG_GONE : DIAG_UNKNOWN;
+    if (n < (ssize_t)NLMSG_SPACE(sizeof *msg) || answer.hdr.nlmsg_type != SOCK_DIAG_BY_FAMILY)
+        return DIAG_UNKNOWN;
+    if (!msg->idiag_inode)
+        return DIAG_GONE;
+    return msg->idiag_state == TCP_ESTABLISHED ? DIAG_ESTABLISHED : DIAG_HELD;
+}
+
+// Opens a netlink socket in the namespace of sock, which takes CAP_NET_ADMIN there.
+static int open_elsewhere(int sock)
+{
+    int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    int there = here < 0 ? -1 : ioctl(sock, SIOCGSKNS);
+    int netlink = -1;
+
+    if (there >= 0 && !setns(there, CLONE_NEWNET)) {
+        netlink = open_netlink();
+        if (setns(here, CLONE_NEWNET))
+            abort(); // in a stranger's namespace for good
+    }
+    if (there >= 0)
+        close(there);
+    if (here >= 0)
+        close(here);
+    return netlink;
+}
+
+static struct space *find(const struct diag *diag, uint64_t netns)
+{
+    list_for_each (it, &diag->spaces)
+        if (list_entry(it, struct space, link)->netns == netns)
+            return list_entry(it, struct space, link);
+    return NULL;
+}
+
+// A kernel without tcp_diag says ENOENT to everything, also of the socket that we hold.
+static int try_out(int netlink, const struct proof *proof)
+{
+    enum diag_answer answer = netlink < 0 ? DIAG_UNKNOWN : query(netlink, proof);
+
+    if (answer == DIAG_ESTABLISHED || answer == DIAG_HELD)
+        return netlink;
+    if (netlink >= 0)
+        close(netlink);
+    return -1;
+}
+
+void diag_learn(struct diag *diag, int sock, const struct proof *proof)
+{
+    struct space *space = find(diag, proof->flow.netns);
+    int netlink;
+
+    if (space) {
+        space->refs++;
+        return;
+    }
+    space = calloc(1, sizeof *space);
+    if (!space)
+        return;
+    netlink = proof->flow.netns == diag->own_netns ? open_netlink() : open_elsewhere(sock);
+    *space =
+        (struct space){.netns = proof->flow.netns, .refs = 1, .netlink = try_out(netlink, proof)};
+    list_add_tail(&diag->spaces, &space->link);
+}
+
+void diag_forget(struct diag *diag, uint64_t netns)
+{
+    struct space *space = find(diag, netns);
+
+    if (!space || --space->refs)
+        return;
+    if (space->netlink >= 0)
+        close(space->netlink);
+    list_del(&space->link);
+    free(space);
+}
+
+enum diag_answer diag_ask(struct diag *diag, const struct proof *proof)
+{
+    const struct space *space = find(diag, proof->flow.netns);
+
+    return space && space->netlink >= 0 ? query(space->netlink, proof) : DIAG_UNKNOWN;
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Asks the kernel what became of a TCP socket that shuntd does not hold (sock_diag(7)).
+#ifndef SHUNT_DAEMON_DIAG_H
+#define SHUNT_DAEMON_DIAG_H
+
+#include <stdint.h>
+
+#include "base/list.h"
+#include "daemon/proof.h"
+
+enum diag_answer {
+    DIAG_GONE,        // no such socket, or no process holds it any more
+    DIAG_HELD,        // some process holds it
+    DIAG_ESTABLISHED, // and it is established
+    DIAG_UNKNOWN,     // this shuntd cannot ask in that network namespace
+};
+
+// A netlink socket in each network namespace that was asked for.
+struct diag {
+    struct list spaces;
+    uint64_t own_netns; // cookie
+};
+
+void diag_init(struct diag *diag);
+void diag_fini(struct diag *diag);
+
+// Makes ready to ask in the namespace of sock, which has this proof. Blocks for nothing. Counts: a
+// namespace is let go of when diag_forget() was called as often.
+void diag_learn(struct diag *diag, int sock, const struct proof *proof);
+void diag_forget(struct diag *diag, uint64_t netns);
+
+// What became of the socket of proof.
+enum diag_answer diag_ask(struct diag *diag, const struct proof *proof);
+
+#endif

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: BSD-2-Clause
+noinst_LTLIBRARIES += libdaemon.la
+libdaemon_la_SOURCES = \
+	src/daemon/daemon.h src/daemon/daemon.c \
+	src/daemon/listener.h src/daemon/listener.c \
+	src/daemon/loop.h src/daemon/loop.c \
+	src/daemon/client.h src/daemon/client.c \
+	src/daemon/out.h src/daemon/out.c \
+	src/daemon/report.h src/daemon/report.c \
+	src/daemon/registry.h src/daemon/registry.c \
+	src/daemon/proof.h src/daemon/proof.c \
+	src/daemon/diag.h src/daemon/diag.c \
+	src/daemon/chunk.h src/daemon/chunk.c \
+	src/daemon/user.h src/daemon/user.c \
+	src/daemon/table.h src/daemon/table.c \
+	src/daemon/letgo.h src/daemon/letgo.c
+libdaemon_la_CFLAGS = $(AM_CFLAGS) $(PROTOBUF_C_CFLAGS)
+libdaemon_la_LIBADD = libcm.la libchan.la libbase.la
+
+sbin_PROGRAMS += shuntd
+shuntd_SOURCES = src/daemon/main.c
+shuntd_LDADD = libdaemon.la

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/proof.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62
+#endif
+
+union address {
+    struct sockaddr sa;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+};
+
+static int option(int sock, int name)
+{
+    int val = -1;
+    socklen_t len = sizeof val;
+
+    return getsockopt(sock, SOL_SOCKET, name, &val, &len) ? -errno : val;
+}
+
+static uint64_t cookie_option(int sock, int name)
+{
+    uint64_t val = 0;
+    socklen_t len = sizeof val;
+
+    return getsockopt(sock, SOL_SOCKET, name, &val, &len) ? 0 : val;
+}
+
+static int tcp_state(int sock)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info.tcpi_state;
+
+    return getsockopt(sock, IPPROTO_TCP, TCP_INFO, &info, &len) ? -errno : info.tcpi_state;
+}
+
+static void normalise(const union address *a, struct flow_end *end)
+{
+    memset(end, 0, sizeof *end);
+    end->port = a->in.sin_port;
+    if (a->sa.sa_family == AF_INET) {
+        end->ip[10] = end->ip[11] = 0xff;
+        memcpy(end->ip + 12, &a->in.sin_addr, 4);
+    } else {
+        memcpy(end->ip, &a->in6.sin6_addr, sizeof end->ip);
+        if (IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr))
+            end->scope = a->in6.sin6_scope_id;
+    }
+}
+
+static const char *read_flow(int sock, struct proof *proof)
+{
+    union address local, remote;
+    socklen_t len = sizeof local, rlen = sizeof remote;
+    struct flow_end mine, other;
+    int order;
+
+    if (getsockname(sock, &local.sa, &len) || getpeername(sock, &remote.sa, &rlen))
+        return "it is not connected";
+    normalise(&local, &mine);
+    normalise(&remote, &other);
+    order = memcmp(&mine, &other, sizeof mine);
+    if (order == 0)
+        return "it is connected to itself";
+    proof->side = order > 0;
+    proof->flow.end[proof->side] = mine;
+    proof->flow.end[!proof->side] = other;
+    return NULL;
+}
+
+static bool is_tcp(int sock)
+{
+    int domain = option(sock, SO_DOMAIN);
+
+    return (domain == AF_INET || domain == AF_INET6) && option(sock, SO_TYPE) == SOCK_STREAM &&
+           option(sock, SO_PROTOCOL) == IPPROTO_TCP;
+}
+
+const char *proof_examine(int sock, uint64_t cookie, struct proof *proof)
+{
+    memset(proof, 0, sizeof *proof);
+    if (!is_tcp(sock))
+        return "what was passed is no TCP socket";
+    proof->cookie = cookie_option(sock, SO_COOKIE);
+    if (!cookie || proof->cookie != cookie)
+        return "the socket has another cookie";
+    if (tcp_state(sock) != TCP_ESTABLISHED)
+        return "the connection is not established";
+    proof->flow.netns = cookie_option(sock, SO_NETNS_COOKIE);
+    if (!proof->flow.netns)
+        return "this kernel does not tell network namespaces apart";
+    proof->bound_if = option(sock, SO_BINDTOIFINDEX);
+    return read_flow(sock, proof);
+}

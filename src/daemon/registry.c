@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/registry.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/util.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define SWEEP_FIRST_NS (10 * NS_PER_MS)
+#define SWEEP_LAST_NS  NS_PER_S
+#define SWEEP_BATCH    256 // orphans looked at in one go
+#define CHANNEL_FDS    3
+
+// ---- finding ----
+
+static uint64_t flow_hash(const struct registry *r, const struct flow *flow)
+{
+    return siphash13(&r->key, flow, sizeof *flow);
+}
+
+static uint64_t cookie_hash(const struct registry *r, uint64_t cookie)
+{
+    return siphash13(&r->key, &cookie, sizeof cookie);
+}
+
+static const struct flow *conn_flow(const struct conn *conn)
+{
+    const struct side *some = &conn->side[conn->side[0].state == SIDE_NONE];
+
+    return &some->proof.flow;
+}
+
+static struct conn *conn_find(const struct registry *r, const struct flow *flow)
+{
+    uint64_t hash = flow_hash(r, flow);
+
+    list_for_each (it, table_chain(&r->flows, hash)) {
+        struct conn *conn = list_entry(it, struct conn, by_flow.link);
+
+        if (conn->by_flow.hash == hash && !memcmp(conn_flow(conn), flow, sizeof *flow))
+            return conn;
+    }
+    return NULL;
+}
+
+static struct side *side_find(const struct registry *r, uint64_t cookie)
+{
+    list_for_each (it, table_chain(&r->cookies, cookie_hash(r, cookie))) {
+        struct side *side = list_entry(it, struct side, by_cookie.link);
+
+        if (side->proof.cookie == cookie)
+            return side;
+    }
+    return NULL;
+}
+
+static struct hold *hold_find(const struct side *side, const struct client *client)
+{
+    list_for_each (it, &side->holds)
+        if (list_entry(it, struct hold, of_side)->client == client)
+            return list_entry(it, struct hold, of_side);
+    return NULL;
+}
+
+// ---- holds ----
+
+static int hold_add(struct side *side, struct client *client, struct list *of_client)
+{
+    struct hold *hold;
+
+    if (hold_find(side, client))
+        return 0;
+    hold = malloc(sizeof *hold);
+    if (!hold)
+        return -ENOMEM;
+    *hold = (struct hold){.side = side, .client = client};
+    list_add_tail(&side->holds, &hold->of_side);
+    list_add_tail(of_client, &hold->of_client);
+    list_del(&side->orphan);
+    return 0;
+}
+
+static void hold_free(struct hold *hold)
+{
+    list_del(&hold->of_side);
+    list_del(&hold->of_client);
+    free(hold);
+}
+
+static void refuse_side(struct registry *r, const struct side *side, enum counter why,
+                        const char *reason)
+{
+    list_for_each (it, &side->holds)
+        r->events->refused(list_entry(it, struct hold, of_side)->client, side->proof.cookie, why,
+                           reason);
+}
+
+// ---- life of a connection ----
+
+static struct conn *conn_new(struct registry *r, const struct flow *flow)
+{
+    struct conn *conn = calloc(1, sizeof *conn);
+
+    if (!conn)
+        return NULL;
+    conn->parts = CM_PARTS_NONE;
+    for (int i = 0; i < 2; i++) {
+        conn->side[i].conn = conn;
+        list_init(&conn->side[i].holds);
+        list_init(&conn->side[i].orphan);
+    }
+    table_add(&r->flows, &conn->by_flow, flow_hash(r, flow));
+    return conn;
+}
+
+// The distinct users of a channel: 1 or 2 of them.
+static int users_of(const struct conn *conn, struct user *users[2])
+{
+    users[0] = conn->side[0].user;
+    users[1] = conn->side[1].user;
+    return users[0] == users[1] ? 1 : 2;
+}
+
+static void uncharge(struct user *user, uint32_t ring_bytes)
+{
+    user_drop_channel(user, 2 * (uint64_t)ring_bytes);
+    user_drop_fds(user, CHANNEL_FDS);
+}
+
+static void close_channel(struct registry *r, struct conn *conn)
+{
+    struct user *users[2];
+
+    if (!conn->ring_bytes)
+        return;
+    for (int i = users_of(conn, users); i-- > 0;)
+        uncharge(users[i], conn->ring_bytes);
+    cm_parts_close(&conn->parts);
+    r->count[COUNT_CHANNELS]--;
+    r->count[COUNT_RING_BYTES] -= 2 * (uint64_t)conn->ring_bytes;
+    r->count[COUNT_CLOSED_TOTAL]++;
+    conn->ring_bytes = 0;
+}
+
+static void conn_free(struct registry *r, struct conn *conn)
+{
+    close_channel(r, conn);
+    table_del(&r->flows, &conn->by_flow);
+    free(conn);
+}
+
+// Ends one side; its connection goes when the other has ended as well.
+static void side_end(struct registry *r, struct side *side)
+{
+    struct conn *conn = side->conn;
+
+    if (side->state == SIDE_NONE)
+        return;
+    if (side->state == SIDE_CLAIMED)
+        r->count[COUNT_CLAIMS]--;
+    list_for_each_safe (it, &side->holds)
+        hold_free(list_entry(it, struct hold, of_side));
+    if (!list_empty(&side->orphan))
+        r->count[COUNT_ORPHANS]--;
+    list_del(&side->orphan);
+    table_del(&r->cookies, &side->by_cookie);
+    diag_forget(&r->diag, side->proof.flow.netns);
+    chunk_put(side->chunk);
+    side->chunk = NULL;
+    side->state = SIDE_NONE;
+    if (conn->side[!side_index(side)].state == SIDE_NONE)
+        conn_free(r, conn);
+}
+
+// Ends both sides, telling those that wait.
+static void conn_end(struct registry *r, struct conn *conn, enum counter why, const char *reason)
+{
+    struct side *second = &conn->side[1];
+    bool both = conn->side[0].state != SIDE_NONE && second->state != SIDE_NONE;
+
+    for (int i = 0; i < 2; i++)
+        if (conn->side[i].state == SIDE_CLAIMED)
+            refuse_side(r, &conn->side[i], why, reason);
+    side_end(r, &conn->side[conn->side[0].state == SIDE_NONE]);
+    if (both)
+        side_end(r, second);
+}
+
+// ---- matching ----
+
+static const char *charge(struct registry *r, struct user *user, uint32_t ring_bytes,
+                          enum counter *why)
+{
+    const char *reason = user_add_channel(&r->users, user, 2 * (uint64_t)ring_bytes);
+
+    *why = COUNT_REFUSED_BUDGET;
+    if (reason || !user_add_fds(&r->users, user, CHANNEL_FDS))
+        return reason;
+    user_drop_channel(user, 2 * (uint64_t)ring_bytes);
+    *why = COUNT_REFUSED_LIMIT;
+    return "the user makes shuntd hold too many file descriptors";
+}
+
+static const char *charge_both(struct registry *r, struct conn *conn, uint32_t ring_bytes,
+                               enum counter *why)
+{
+    struct user *users[2];
+    bool two = users_of(conn, users) == 2;
+    const char *reason = charge(r, users[0], ring_bytes, why);
+
+    if (reason || !two)
+        return reason;
+    reason = charge(r, users[1], ring_bytes, why);
+    if (reason)
+        uncharge(users[0], ring_bytes);
+    return reason;
+}
+
+// NULL, or why the two sides can have no channel.
+static const char *open_channel(struct registry *r, struct conn *conn, enum counter *why)
+{
+    const struct side *a = &conn->side[0], *b = &conn->side[1];
+    uint32_t ring_bytes = cm_ring_size(MIN(a->ring_bytes, b->ring_bytes));
+    const char *reason;
+    int err;
+
+    *why = COUNT_REFUSED_USER;
+    if (a->user != b->user && !(a->cross_user && b->cross_user))
+        return "the peer belongs to another user";
+    *why = COUNT_REFUSED_BAD_MESSAGE;
+    if (!ring_bytes)
+        return "the ring is too small";
+    reason = charge_both(r, conn, ring_bytes, why);
+    if (reason)
+        return reason;
+    conn->ring_bytes = ring_bytes; // from here on close_channel() takes back
+    r->count[COUNT_CHANNELS]++;
+    r->count[COUNT_RING_BYTES] += 2 * (uint64_t)ring_bytes;
+    err = cm_parts_open(&conn->parts, ring_bytes);
+    *why = COUNT_REFUSED_LIMIT;
+    return !err                               ? NULL
+           : err == -EMFILE || err == -ENFILE ? "shuntd has no file descriptors left"
+                                              : "shuntd has no memory for the rings";
+}
+
+static struct client *claimer(const struct side *side)
+{
+    return list_entry(side->holds.next, struct hold, of_side)->client;
+}
+
+static void match(struct registry *r, struct conn *conn)
+{
+    enum counter why;
+    const char *reason = open_channel(r, conn, &why);
+
+    if (reason) {
+        conn_end(r, conn, why, reason);
+        return;
+    }
+    r->count[COUNT_MATCHES_TOTAL]++;
+    r->count[COUNT_CLAIMS] -= 2;
+    conn->side[0].state = conn->side[1].state = SIDE_LINKED;
+    for (int i = 0; i < 2; i++)
+        r->events->matched(claimer(&conn->side[i]), &conn->side[i]);
+}
+
+// A claim of an earlier connection with the same addresses may still stand there: its socket is no
+// more, or it is not the one that the claim was for.
+static void match_if_true(struct registry *r, struct side *newer)
+{
+    struct side *older = &newer->conn->side[!side_index(newer)];
+    enum diag_answer answer;
+
+    if (older->state != SIDE_CLAIMED)
+        return;
+    answer = diag_ask(&r->diag, &older->proof);
+    if (answer == DIAG_ESTABLISHED || answer == DIAG_UNKNOWN) {
+        match(r, newer->conn);
+        return;
+    }
+    refuse_side(r, older, COUNT_REFUSED_STALE, "the connection is over");
+    side_end(r, older);
+}
+
+// ---- the public part ----
+
+// Makes room for the claim of client: ends what it takes the place of.
+static void supersede(struct registry *r, const struct client *client, const struct claim *claim)
+{
+    struct side *same = side_find(r, claim->proof.cookie);
+    struct conn *conn;
+
+    if (same && same->state == SIDE_LINKED) {
+        conn_end(r, same->conn, COUNT_REFUSED_STALE, "the connection was claimed anew");
+    } else if (same) {
+        if (claimer(same) != client)
+            refuse_side(r, same, COUNT_REFUSED_STALE, "another process claimed the connection");
+        side_end(r, same);
+    }
+    conn = conn_find(r, &claim->proof.flow);
+    if (conn && conn->side[claim->proof.side].state != SIDE_NONE)
+        conn_end(r, conn, COUNT_REFUSED_STALE, "the connection is over");
+    else if (conn && conn->ring_bytes) // its other end outlives it
+        conn_end(r, conn, COUNT_REFUSED_STALE, "the connection is over");
+}
+
+static struct side *side_make(struct registry *r, struct client *client, struct user *user,
+                              struct list *holds, const struct claim *claim)
+{
+    struct conn *conn = conn_find(r, &claim->proof.flow);
+    struct side *side;
+
+    if (!conn)
+        conn = conn_new(r, &claim->proof.flow);
+    if (!conn)
+        return NULL;
+    side = &conn->side[claim->proof.side];
+    if (hold_add(side, client, holds)) {
+        if (conn->side[!claim->proof.side].state == SIDE_NONE)
+            conn_free(r, conn);
+        return NULL;
+    }
+    side->state = SIDE_CLAIMED;
+    side->proof = claim->proof;
+    side->user = user;
+    side->ring_bytes = claim->ring_bytes;
+    side->cross_user = claim->cross_user;
+    side->chunk = chunk_ref(claim->chunk);
+    side->chunk_slot = claim->chunk_slot;
+    table_add(&r->cookies, &side->by_cookie, cookie_hash(r, claim->proof.cookie));
+    r->count[COUNT_CLAIMS]++;
+    return side;
+}
+
+void registry_claim(struct registry *r, struct client *client, struct user *user,
+                    struct list *holds, const struct claim *claim)
+{
+    struct side *side;
+
+    r->count[COUNT_CLAIMS_TOTAL]++;
+    supersede(r, client, claim);
+    side = side_make(r, client, user, holds, claim);
+    if (side) {
+        match_if_true(r, side);
+        return;
+    }
+    diag_forget(&r->diag, claim->proof.flow.netns);
+    r->events->refused(client, claim->proof.cookie, COUNT_REFUSED_LIMIT, "shuntd has no memory");
+}
+
+// The last client has let go. A process that never spoke to us may still have the socket: forked,
+// or given it. Then the channel waits for it to attach.
+static void side_let_go(struct registry *r, struct side *side)
+{
+    enum diag_answer answer = DIAG_GONE;
+
+    if (!list_empty(&side->holds))
+        return;
+    if (side->state == SIDE_LINKED)
+        answer = diag_ask(&r->diag, &side->proof);
+    if (answer == DIAG_GONE || answer == DIAG_UNKNOWN) {
+        side_end(r, side);
+        return;
+    }
+    list_add_tail(&r->orphans, &side->orphan);
+    r->count[COUNT_ORPHANS]++;
+    r->sweep_ns = SWEEP_FIRST_NS;
+    timer_set(&r->sweep, clock_now_ns() + r->sweep_ns);
+}
+
+void registry_drop(struct registry *r, struct client *client, uint64_t cookie)
+{
+    struct side *side = side_find(r, cookie);
+    struct hold *hold = side ? hold_find(side, client) : NULL;
+
+    if (!hold)
+        return;
+    hold_free(hold);
+    side_let_go(r, side);
+}
+
+const struct side *registry_attach(struct registry *r, struct client *client, struct user *user,
+                                   struct list *holds, const struct proof *proof)
+{
+    struct side *side = side_find(r, proof->cookie);
+    const char *reason = NULL;
+    enum counter why = COUNT_REFUSED_UNKNOWN;
+    bool orphan = side && !list_empty(&side->orphan);
+
+    if (!side || side->state != SIDE_LINKED || !side->chunk) {
+        reason = "the connection has no channel";
+    } else if (side->user != user) {
+        why = COUNT_REFUSED_USER;
+        reason = "the connection belongs to another user";
+    } else if (hold_add(side, client, holds)) {
+        why = COUNT_REFUSED_LIMIT;
+        reason = "shuntd has no memory";
+    }
+    if (reason) {
+        r->events->refused(client, proof->cookie, why, reason);
+        return NULL;
+    }
+    r->count[COUNT_ORPHANS] -= orphan;
+    r->count[COUNT_ATTACHES_TOTAL]++;
+    return side;
+}
+
+void registry_leave(struct registry *r, struct list *holds)
+{
+    while (!list_empty(holds)) {
+        struct hold *hold = list_entry(holds->next, struct hold, of_client);
+        struct side *side = hold->side;
+
+        hold_free(hold);
+        side_let_go(r, side);
+    }
+}
+
+// Looks at the orphans in turn, ever more seldom while none is gone.
+static void sweep(struct timer *timer, uint64_t now_ns)
+{
+    struct registry *r = list_entry(timer, struct registry, sweep);
+    uint64_t n = MIN(r->count[COUNT_ORPHANS], (uint64_t)SWEEP_BATCH);
+
+    while (n-- > 0) {
+        struct side *side = list_entry(r->orphans.next, struct side, orphan);
+
+        if (diag_ask(&r->diag, &side->proof) == DIAG_GONE) {
+            side_end(r, side);
+        } else {
+            list_del(&side->orphan);
+            list_add_tail(&r->orphans, &side->orphan);
+        }
+    }
+    r->sweep_ns = MIN(2 * r->sweep_ns, SWEEP_LAST_NS);
+    if (!list_empty(&r->orphans))
+        timer_set(&r->sweep, now_ns + r->sweep_ns);
+}
+
+int registry_init(struct registry *r, const struct registry_events *events, uint64_t *count)
+{
+    *r = (struct registry){.events = events, .count = count, .sweep.fired = sweep};
+    list_init(&r->orphans);
+    chunks_init(&r->chunks);
+    diag_init(&r->diag);
+    if (getrandom(&r->key, sizeof r->key, 0) != sizeof r->key)
+        return -EIO;
+    return table_init(&r->flows) || table_init(&r->cookies) ? -ENOMEM : 0;
+}
+
+void registry_fini(struct registry *r)
+{
+    for (size_t i = 0; i < r->flows.buckets; i++)
+        while (!list_empty(&r->flows.bucket[i]))
+            conn_end(r, list_entry(r->flows.bucket[i].next, struct conn, by_flow.link),
+                     COUNT_REFUSED_STALE, "shuntd ends");
+    table_fini(&r->flows);
+    table_fini(&r->cookies);
+    users_fini(&r->users);
+    diag_fini(&r->diag);
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Who has claimed which end of which connection, and the channels made of mirrored claims.
+//
+// The registry never holds a program's socket. It learns from sock_diag whether one still lives.
+#ifndef SHUNT_DAEMON_REGISTRY_H
+#define SHUNT_DAEMON_REGISTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/siphash.h"
+#include "cm/counters.h"
+#include "cm/parts.h"
+#include "daemon/chunk.h"
+#include "daemon/diag.h"
+#include "daemon/loop.h"
+#include "daemon/proof.h"
+#include "daemon/table.h"
+#include "daemon/user.h"
+
+struct client;
+struct conn;
+
+enum side_state {
+    SIDE_NONE,    // nobody claimed it, or it is over
+    SIDE_CLAIMED, // by one client, which waits
+    SIDE_LINKED,  // has the channel
+};
+
+// One end of a connection.
+struct side {
+    enum side_state state;
+    struct table_node by_cookie;
+    struct conn *conn;
+    struct proof proof;
+    struct user *user;
+    uint32_t ring_bytes;
+    bool cross_user;
+    struct chunk *chunk; // where its state is; NULL: nobody can attach
+    uint32_t chunk_slot;
+    struct list holds;  // of struct hold: the clients that use it
+    struct list orphan; // in registry.orphans when linked and without holds
+};
+
+// One connection. It leaves the flow table, and is freed, when both sides are SIDE_NONE.
+struct conn {
+    struct table_node by_flow;
+    struct side side[2];
+    struct cm_parts parts;
+    uint32_t ring_bytes; // 0: no channel
+};
+
+// A client's part in a side.
+struct hold {
+    struct list of_side, of_client;
+    struct side *side;
+    struct client *client;
+};
+
+// What a client asks for, checked.
+struct claim {
+    struct proof proof;
+    uint32_t ring_bytes;
+    bool cross_user;
+    struct chunk *chunk; // the registry takes a reference of its own
+    uint32_t chunk_slot;
+};
+
+// How the registry speaks to clients. Neither may call back into the registry.
+struct registry_events {
+    void (*matched)(struct client *client, const struct side *side);
+    void (*refused)(struct client *client, uint64_t cookie, enum counter why, const char *reason);
+};
+
+struct registry {
+    struct table flows, cookies;
+    struct siphash_key key;
+    struct users users;
+    struct chunks chunks;
+    struct diag diag;
+    struct list orphans;
+    struct timer sweep;
+    uint64_t sweep_ns; // period of the sweep, now
+    const struct registry_events *events;
+    uint64_t *count; // by enum counter
+};
+
+// 0 or -errno. The timer is the caller's to put into its loop.
+int registry_init(struct registry *r, const struct registry_events *events, uint64_t *count);
+void registry_fini(struct registry *r);
+
+// The events tell what came of it. user is the client's; holds is its list of struct hold.
+void registry_claim(struct registry *r, struct client *client, struct user *user,
+                    struct list *holds, const struct claim *claim);
+
+// Takes a claim back, or ends the client's part in a channel. Unknown cookies are ignored.
+void registry_drop(struct registry *r, struct client *client, uint64_t cookie);
+
+// Makes the client a holder of the side that proof shows; NULL after an event refused().
+const struct side *registry_attach(struct registry *r, struct client *client, struct user *user,
+                                   struct list *holds, const struct proof *proof);
+
+// The client is gone: ends all its parts.
+void registry_leave(struct registry *r, struct list *holds);
+
+static inline int side_index(const struct side *side)
+{
+    return side->proof.side;
+}
+
+#endif

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "rig.h"
+
+#include "base/clock.h"
+#include "base/util.h"
+#include "cm/place.h"
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PATIENCE_NS (3 * NS_PER_S)
+
+struct told told;
+struct packet raw_packet;
+
+static void nap(void)
+{
+    usleep(1000);
+}
+
+void rig_start(struct rig *rig, ...)
+{
+    static char name[] = "shuntd", option[] = "--socket";
+    char *argv[16] = {name, option, rig->path};
+    int argc = 3;
+    uint64_t end = clock_now_ns() + PATIENCE_NS;
+    va_list ap;
+    int sock;
+
+    snprintf(rig->dir, sizeof rig->dir, "/tmp/shunt-test-XXXXXX");
+    assert_non_null(mkdtemp(rig->dir));
+    assert_int_equal(chmod(rig->dir, 0755), 0);
+    snprintf(rig->path, sizeof rig->path, "%s/shuntd.sock", rig->dir);
+    va_start(ap, rig);
+    while (argc < 15 && (argv[argc] = va_arg(ap, char *)))
+        argc++;
+    va_end(ap);
+    fflush(NULL);
+    rig->daemon = fork();
+    assert_true(rig->daemon >= 0);
+    if (rig->daemon == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        exit(daemon_main(argc, argv));
+    }
+    while ((sock = place_connect(rig->path)) < 0) {
+        assert_true(clock_now_ns() < end);
+        nap();
+    }
+    close(sock);
+}
+
+bool rig_alive(struct rig *rig)
+{
+    return waitpid(rig->daemon, NULL, WNOHANG) == 0;
+}
+
+void rig_stop(struct rig *rig, int sig)
+{
+    char lock[128];
+    int status;
+
+    assert_int_equal(kill(rig->daemon, sig), 0);
+    assert_int_equal(waitpid(rig->daemon, &status, 0), rig->daemon);
+    if (sig == SIGTERM) {
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+        assert_int_equal(access(rig->path, F_OK), -1);
+    }
+    unlink(rig->path);
+    snprintf(lock, sizeof lock, "%s.lock", rig->path);
+    unlink(lock);
+    assert_int_equal(rmdir(rig->dir), 0);
+    told_clear();
+}
+
+void tcp_pair(int fd[2])
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof addr;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(listener >= 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof addr), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+    fd[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd[0], (struct sockaddr *)&addr, sizeof addr), 0);
+    fd[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(fd[1] >= 0);
+    close(listener);
+}
+
+uint64_t cookie_of(int sock)
+{
+    uint64_t cookie = 0;
+    socklen_t len = sizeof cookie;
+
+    assert_int_equal(getsockopt(sock, SOL_SOCKET, SO_COOKIE, &cookie, &len), 0);
+    return cookie;
+}
+
+// ---- the manager ----
+
+static void on_matched(void *arg, const struct cm_channel *ch)
+{
+    assert_true(told.n_matched < (int)ARRAY_LEN(told.matched));
+    told.matched[told.n_matched++] = *ch;
+}
+
+static void on_refused(void *arg, uint64_t cookie, const char *reason)
+{
+    told.n_refused++;
+    told.refused_cookie = cookie;
+    snprintf(told.reason, sizeof told.reason, "%s", reason);
+}
+
+const struct cm_events rig_events = {on_matched, on_refused, NULL};
+
+void told_clear(void)
+{
+    for (int i = 0; i < told.n_matched; i++) {
+        close(told.matched[i].memfd);
+        close(told.matched[i].bell);
+        close(told.matched[i].peer_bell);
+    }
+    memset(&told, 0, sizeof told);
+}
+
+void rig_claim(struct cm *cm, int sock, int chunk_fd)
+{
+    struct cm_wish wish = {
+        .cookie = cookie_of(sock), .ring_bytes = RIG_RING_BYTES, .chunk_fd = chunk_fd};
+
+    cm_claim(cm, sock, &wish);
+}
+
+static void wait_told(struct cm *cm, const int *n, int want)
+{
+    uint64_t end = clock_now_ns() + PATIENCE_NS;
+
+    while (*n < want) {
+        assert_true(clock_now_ns() < end);
+        cm_poll(cm);
+        nap();
+    }
+}
+
+void rig_wait_matched(struct cm *cm, int n)
+{
+    wait_told(cm, &told.n_matched, n);
+}
+
+void rig_wait_refused(struct cm *cm, int n)
+{
+    wait_told(cm, &told.n_refused, n);
+}
+
+// ---- by hand ----
+
+int raw_connect(const struct rig *rig)
+{
+    int sock = place_connect(rig->path);
+
+    assert_true(sock >= 0);
+    return sock;
+}
+
+void raw_send(int sock, const Ctl__Envelope *msg, const int *fds, int n_fds)
+{
+    assert_int_equal(packet_send(sock, msg, fds, n_fds), 0);
+}
+
+const Ctl__Envelope *raw_recv(int sock)
+{
+    struct pollfd pfd = {sock, POLLIN, 0};
+    int err;
+
+    packet_close_fds(&raw_packet);
+    assert_int_equal(poll(&pfd, 1, PATIENCE_NS / NS_PER_MS), 1);
+    err = packet_recv(sock, &raw_packet);
+    assert_true(err == 0 || err == -EPIPE || err == -ECONNRESET);
+    return err ? NULL : raw_packet.msg;
+}
+
+int raw_client(const struct rig *rig)
+{
+    static char program[] = "by-hand";
+    Ctl__Hello hello = CTL__HELLO__INIT;
+    const Ctl__Envelope *answer;
+    int sock = raw_connect(rig);
+    Ctl__Envelope msg;
+
+    hello.version = PACKET_VERSION;
+    hello.pid = getpid();
+    hello.program = program;
+    PACKET_INIT(&msg, HELLO, hello, &hello);
+    raw_send(sock, &msg, NULL, 0);
+    answer = raw_recv(sock);
+    assert_non_null(answer);
+    assert_int_equal(answer->body_case, CTL__ENVELOPE__BODY_WELCOME);
+    assert_int_equal(raw_packet.n_fds, 1);
+    return sock;
+}
+
+void raw_claim(int sock, int tcp, uint64_t cookie, uint32_t ring_bytes, bool cross_user)
+{
+    Ctl__Claim claim = CTL__CLAIM__INIT;
+    Ctl__Envelope msg;
+
+    claim.cookie = cookie;
+    claim.ring_bytes = ring_bytes;
+    claim.cross_user = cross_user;
+    PACKET_INIT(&msg, CLAIM, claim, &claim);
+    raw_send(sock, &msg, &tcp, tcp >= 0);
+}
+
+void raw_expect_refused(int sock, const char *reason_part)
+{
+    const Ctl__Envelope *msg = raw_recv(sock);
+
+    assert_non_null(msg);
+    assert_int_equal(msg->body_case, CTL__ENVELOPE__BODY_REFUSED);
+    if (!strstr(msg->refused->reason, reason_part))
+        fail_msg("refused because \"%s\", not \"%s\"", msg->refused->reason, reason_part);
+}
+
+uint64_t rig_count(const struct rig *rig, const char *name)
+{
+    Ctl__Stat stat = CTL__STAT__INIT;
+    const Ctl__Envelope *answer;
+    int sock = raw_client(rig);
+    Ctl__Envelope msg;
+
+    PACKET_INIT(&msg, STAT, stat, &stat);
+    raw_send(sock, &msg, NULL, 0);
+    do {
+        answer = raw_recv(sock);
+        assert_non_null(answer);
+    } while (answer->body_case != CTL__ENVELOPE__BODY_STAT_END);
+    close(sock);
+    for (size_t i = 0; i < answer->stat_end->n_counters; i++)
+        if (!strcmp(answer->stat_end->counters[i]->name, name))
+            return answer->stat_end->counters[i]->value;
+    fail_msg("no counter is called %s", name);
+    return 0;
+}
+
+void rig_wait_count(const struct rig *rig, const char *name, uint64_t value)
+{
+    uint64_t end = clock_now_ns() + PATIENCE_NS, now;
+
+    while ((now = rig_count(rig, name)) != value) {
+        if (clock_now_ns() > end)
+            fail_msg("%s is %llu, not %llu", name, (unsigned long long)now,
+                     (unsigned long long)value);
+        nap();
+    }
+}
