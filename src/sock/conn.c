@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/pool.h"
 #include "base/sys.h"
+#include "sock/epoll.h"
 #include "sock/fdtab.h"
 #include "sock/move.h"
 #include "sock/self.h"
@@ -164,6 +165,8 @@ void conn_duped(int oldfd, int newfd)
         name(newfd, c);
     if (c)
         conn_put(c);
+    else
+        epoll_duped(oldfd, newfd);
 }
 
 static bool is_tcp(int fd)
@@ -214,8 +217,10 @@ void conn_closing(int fd)
 {
     struct conn *c = conn_get(fd);
 
-    if (!c)
+    if (!c) {
+        epoll_closing(fd);
         return;
+    }
     sock_enter();
     name(fd, NULL);
     tell_peer(c);
@@ -228,8 +233,10 @@ int conn_close(int fd)
     struct conn *c = conn_get(fd);
     int err;
 
-    if (!c)
+    if (!c) {
+        epoll_closing(fd);
         return sys_close(fd);
+    }
     sock_enter();
     name(fd, NULL);
     err = sys_close(fd);
@@ -260,6 +267,7 @@ void conn_before_fork(void)
             c->inherited = true; // not connected yet: no end to share
         conn_put(c);
     }
+    epoll_before_fork();
     sock_lock(&self.lock, false);
     end_before_fork();
 }
@@ -290,4 +298,5 @@ void conn_after_fork(bool child)
     } else {
         sock_unlock(&self.lock, false);
     }
+    epoll_after_fork(child);
 }

@@ -113,6 +113,9 @@ int conn_tx_back(struct conn *c, int fd, bool nonblock, const char *reason);
 // Looks at the twin (one poll call) and notes RDHUP and errors in the flags. Inside.
 void conn_look(struct conn *c, int fd);
 
+// Looks if the peer has hinted since. Inside.
+void conn_look_if_hinted(struct conn *c, int fd);
+
 // Looks if the peer has hinted since, or nobody has looked for some 100 us. Inside.
 void conn_look_if_due(struct conn *c, int fd);
 
@@ -157,6 +160,8 @@ int conn_unsent(struct conn *c, int fd);
 // conn_ready() holds. Inside. May make one poll call on the twin where a direction is on the
 // carrier.
 short conn_mask(struct conn *c, int fd);
+// The same for who is told by the kernel when the twin has news: looks at it only if the peer hints.
+short conn_mask_told(struct conn *c, int fd);
 
 // One call of the program that may wait. Zero-cost until it does: conn_wait() fills it.
 struct conn_call {

@@ -247,15 +247,24 @@ void conn_look(struct conn *c, int fd)
         end_set(c->end, found);
 }
 
-void conn_look_if_due(struct conn *c, int fd)
+void conn_look_if_hinted(struct conn *c, int fd)
 {
     uint32_t hint = atomic_load_explicit(&c->chan.rx->hint, memory_order_acquire);
-    uint64_t looked = atomic_load_explicit(&c->end->looked_ticks, memory_order_relaxed);
 
-    if (hint == c->hint_seen && clock_ticks() - looked < clock_ticks_of_ns(LOOK_EVERY_NS))
+    if (likely(hint == c->hint_seen))
         return;
     c->hint_seen = hint;
     conn_look(c, fd);
+}
+
+void conn_look_if_due(struct conn *c, int fd)
+{
+    uint64_t looked;
+
+    conn_look_if_hinted(c, fd);
+    looked = atomic_load_explicit(&c->end->looked_ticks, memory_order_relaxed);
+    if (clock_ticks() - looked >= clock_ticks_of_ns(LOOK_EVERY_NS))
+        conn_look(c, fd);
 }
 
 void conn_abort(struct conn *c, int fd)

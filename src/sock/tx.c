@@ -2,6 +2,7 @@
 // Bytes out: into the ring, or into the twin.
 #include "base/iov.h"
 #include "base/sys.h"
+#include "sock/epoll.h"
 #include "sock/move.h"
 #include "sock/real.h"
 #include "shunt/info.h"
@@ -173,12 +174,25 @@ static ssize_t attempt(struct conn *c, int fd, struct iov_pos *p, int flags, str
     return err ? err : twin_send(c, fd, p, flags);
 }
 
+// A sender that will not wait found no room: by edge, its epoll sets owe it a report when there is
+// some (SOCK_NOSPACE in the kernel).
+static void no_room(struct conn *c)
+{
+    if (list_empty(&c->watches))
+        return;
+    sock_enter();
+    epoll_conn_stir(c, true);
+    sock_leave();
+}
+
 // After a part was sent: 0 to go on, else what ends the call (positive: nothing but the part).
 static int after_part(struct conn *c, int fd, const struct iov_pos *p, ssize_t n, int flags,
                       struct conn_call *call)
 {
-    if (is_nonblock(c, flags))
+    if (is_nonblock(c, flags)) {
+        no_room(c);
         return n ? 1 : -EAGAIN;
+    }
     if (conn_tx_ring(c))
         return conn_wait(c, fd, POLLOUT, call);
     return p->cnt > REST_IOVS ? 0 : 1; // the kernel was interrupted, or took all that it was shown
@@ -254,8 +268,10 @@ ssize_t conn_send_from(struct conn *c, int fd, int in_fd, off_t *off, size_t n, 
         if (got != -ENOBUFS)
             break;
         got = -EAGAIN;
-        if (is_nonblock(c, flags))
+        if (is_nonblock(c, flags)) {
+            no_room(c);
             break;
+        }
         call.timeout_ns = c->end->sndtimeo_ns;
         got = conn_wait(c, fd, POLLOUT, &call);
         if (got)

@@ -2,6 +2,7 @@
 // Waiting for one connection: what holds now, spinning, sleep.
 #include "base/clock.h"
 #include "base/sys.h"
+#include "sock/epoll.h"
 #include "sock/move.h"
 #include "sock/real.h"
 
@@ -74,9 +75,15 @@ static short ring_mask(struct conn *c)
 
 short conn_mask(struct conn *c, int fd)
 {
+    conn_look_if_due(c, fd);
+    return conn_mask_told(c, fd);
+}
+
+short conn_mask_told(struct conn *c, int fd)
+{
     short mask, ask = 0;
 
-    conn_look_if_due(c, fd);
+    conn_look_if_hinted(c, fd);
     conn_serve(c, fd);
     mask = ring_mask(c);
     // nothing to read where bytes came from so far: have they moved?
@@ -114,6 +121,8 @@ void conn_sleep(struct conn *c, bool rx, bool tx)
     chan_bell_clear(&c->chan);
     chan_arm(&c->chan, any(&e->rx_sleepers), any(&e->tx_sleepers));
     chan_drained(&c->chan);
+    if (unlikely(!list_empty(&c->watches)))
+        epoll_conn_stir(c, false);
 }
 
 void conn_woken(struct conn *c, bool rx, bool tx)

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the rest of the room tells epoll. A program's epoll fd is a real kernel epoll; epoll_set.h
+// says how connections on the ring live in it.
+#ifndef SHUNT_SOCK_EPOLL_H
+#define SHUNT_SOCK_EPOLL_H
+
+#include "sock/conn.h"
+
+// Somebody emptied the bell, or (full) a send found no room: sets that sleep on c must look at it
+// again. Inside, no lock of the end held. Call it only where c->watches is not empty.
+void epoll_conn_stir(struct conn *c, bool full);
+
+// After newfd became a copy of oldfd, and before fd is closed. Nothing where it is no epoll fd.
+void epoll_duped(int oldfd, int newfd);
+void epoll_closing(int fd);
+
+// Something other than epoll_wait is about to wait for the epoll fd: from now on whatever comes
+// makes it readable in the kernel. Inside. Nothing where fd is no epoll fd.
+void epoll_expose(int fd);
+
+// Around fork: before it takes the locks that the child must find free.
+void epoll_before_fork(void);
+void epoll_after_fork(bool child);
+
+#endif

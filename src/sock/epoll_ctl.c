@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// epoll_ctl, and what happens to watches when their connection becomes ready, goes back or is
+// closed.
+#include "base/sys.h"
+#include "sock/epoll_set.h"
+#include "sock/sock.h"
+
+// ---- what the program says ----
+
+static void watch_say(struct epoll_watch *w, const struct epoll_event *ev)
+{
+    w->events = ev->events;
+    w->data = ev->data.u64;
+    w->fresh = true;
+}
+
+static int watch_raise_locked(struct epoll_watch *w)
+{
+    struct epoll_set *s = w->set;
+    int err;
+
+    epoll_take(&s->lock);
+    err = w->raised ? 0 : watch_raise(w);
+    epoll_drop(&s->lock);
+    return err;
+}
+
+static int ctl_add(struct epoll_set *s, int epfd, struct conn *c, int fd,
+                   const struct epoll_event *ev)
+{
+    struct epoll_watch *w = NULL;
+    int err = epoll_kernel_ctl(epfd, EPOLL_CTL_ADD, fd, ev->events, ev->data.u64);
+
+    if (err || c->stage == CONN_LISTEN || c->stage == CONN_RAW)
+        return err;
+    w = watch_new(s, c, fd);
+    if (w) {
+        watch_say(w, ev);
+        err = c->epoll_up && conn_ready(c) ? watch_raise_locked(w) : 0;
+        if (!err)
+            return 0;
+        watch_free(w);
+    }
+    epoll_kernel_ctl(epfd, EPOLL_CTL_DEL, fd, 0, 0);
+    return w ? err : -ENOMEM;
+}
+
+static int mod_raised(struct epoll_watch *w, const struct epoll_event *ev)
+{
+    struct epoll_set *s = w->set;
+
+    if ((w->events | ev->events) & EPOLLEXCLUSIVE)
+        return -EINVAL;
+    epoll_take(&s->lock);
+    watch_say(w, ev);
+    watch_refresh(w);
+    watch_settle(w);
+    epoll_drop(&s->lock);
+    return 0;
+}
+
+static int ctl_mod(int epfd, struct epoll_watch *w, int fd, const struct epoll_event *ev)
+{
+    int err;
+
+    if (w && w->raised)
+        return mod_raised(w, ev);
+    err = epoll_kernel_ctl(epfd, EPOLL_CTL_MOD, fd, ev->events, ev->data.u64);
+    if (w && !err)
+        watch_say(w, ev);
+    return err;
+}
+
+static int ctl_del(int epfd, struct epoll_watch *w, int fd)
+{
+    int err = epoll_kernel_ctl(epfd, EPOLL_CTL_DEL, fd, 0, 0);
+
+    if (!w)
+        return err;
+    watch_drop_bell(w);
+    watch_free(w);
+    return err;
+}
+
+static int ctl_conn(struct epoll_set *s, int epfd, int op, struct conn *c, int fd,
+                    const struct epoll_event *ev)
+{
+    struct epoll_watch *w = watch_find(s, c, fd);
+
+    switch (op) {
+    case EPOLL_CTL_ADD:
+        return w ? -EEXIST : ctl_add(s, epfd, c, fd, ev);
+    case EPOLL_CTL_MOD:
+        return ctl_mod(epfd, w, fd, ev);
+    case EPOLL_CTL_DEL:
+        return ctl_del(epfd, w, fd);
+    default:
+        return -EINVAL;
+    }
+}
+
+int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
+{
+    struct epoll_set *s = epoll_set_of(epfd);
+    struct conn *c = NULL;
+    int err;
+
+    sock_enter();
+    if (s && (ev || op == EPOLL_CTL_DEL)) {
+        set_family(s);
+        epoll_expose(fd);
+        c = conn_get(fd);
+    }
+    if (c) {
+        epoll_take(&epoll_lock);
+        err = ctl_conn(s, epfd, op, c, fd, ev);
+        epoll_drop(&epoll_lock);
+        conn_put(c);
+    } else {
+        err = (int)sys_call(SYS_epoll_ctl, epfd, op, fd, ev);
+    }
+    sock_leave();
+    return err;
+}
+
+void epoll_expose(int fd)
+{
+    struct epoll_set *s = epoll_set_of(fd);
+
+    if (!s)
+        return;
+    epoll_take(&s->lock);
+    s->exposed = true;
+    set_hand_over(s);
+    epoll_drop(&s->lock);
+}
+
+// ---- what happens to the connection ----
+
+static void lower_all(struct conn *c)
+{
+    list_for_each (it, &c->watches) {
+        struct epoll_watch *w = list_entry(it, struct epoll_watch, in_conn);
+        struct epoll_set *s = w->set;
+
+        epoll_take(&s->lock);
+        if (w->raised)
+            watch_lower(w, s->inherited);
+        epoll_drop(&s->lock);
+    }
+}
+
+static int raise_all(struct conn *c)
+{
+    list_for_each (it, &c->watches) {
+        struct epoll_watch *w = list_entry(it, struct epoll_watch, in_conn);
+        int err = w->set->common || w->set->inherited ? -EBUSY : watch_raise_locked(w);
+
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+int epoll_conn_up(struct conn *c)
+{
+    int err;
+
+    epoll_take(&epoll_lock);
+    err = raise_all(c);
+    if (err)
+        lower_all(c);
+    epoll_drop(&epoll_lock);
+    return err;
+}
+
+void epoll_conn_down(struct conn *c)
+{
+    static const uint64_t one = 1;
+
+    epoll_take(&epoll_lock);
+    lower_all(c);
+    epoll_drop(&epoll_lock);
+    if (end_has(c->end, END_SHARED))
+        sys_write(c->chan.bell, &one, sizeof one); // other processes have sets of their own
+}
+
+void epoll_conn_stir(struct conn *c, bool full)
+{
+    epoll_take(&epoll_lock);
+    list_for_each (it, &c->watches) {
+        struct epoll_watch *w = list_entry(it, struct epoll_watch, in_conn);
+        struct epoll_set *s = w->set;
+
+        epoll_take(&s->lock);
+        w->blocked |= full;
+        if (w->raised)
+            watch_settle(w);
+        epoll_drop(&s->lock);
+    }
+    epoll_drop(&epoll_lock);
+}
+
+// The kernel forgets the twin by itself with its last file; the bell's file is the peer's as well.
+static void close_watch(struct epoll_watch *w)
+{
+    struct epoll_set *s = w->set;
+
+    epoll_take(&s->lock);
+    if (w->raised && !s->inherited) {
+        watch_drop_bell(w);
+        if (end_has(w->conn->end, END_SHARED))
+            epoll_kernel_ctl(s->epfd, EPOLL_CTL_DEL, w->fd, 0, 0);
+    }
+    epoll_drop(&s->lock);
+    watch_free(w);
+}
+
+// The kernel goes on reporting a registration under a number that was closed while a copy of it is
+// open, and nobody can change it any more (epoll(7), Q6). So it becomes the program's own again,
+// and the bytes go where it looks.
+static void abandon_watch(struct epoll_watch *w)
+{
+    struct epoll_set *s = w->set;
+
+    epoll_take(&s->lock);
+    watch_lower(w, s->inherited);
+    epoll_drop(&s->lock);
+    watch_free(w);
+}
+
+void epoll_conn_closing(struct conn *c, int fd)
+{
+    bool copies = atomic_load(&c->fds) > 1, abandoned = false;
+
+    if (likely(list_empty(&c->watches)))
+        return;
+    epoll_take(&epoll_lock);
+    list_for_each_safe (it, &c->watches) {
+        struct epoll_watch *w = list_entry(it, struct epoll_watch, in_conn);
+
+        if (w->fd != fd)
+            continue;
+        if (copies && w->raised) {
+            abandon_watch(w);
+            abandoned = true;
+        } else {
+            close_watch(w);
+        }
+    }
+    epoll_drop(&epoll_lock);
+    if (abandoned)
+        conn_go_back(c, fd, true, 0, "closed in an epoll set while a copy is open");
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// epoll_wait: look at the rings, ask the kernel now and then, spin, sleep.
+#include "base/sys.h"
+#include "sock/epoll_set.h"
+#include "sock/move.h"
+#include "sock/self.h"
+#include "sock/sock.h"
+
+#include <limits.h>
+#include <pthread.h>
+
+#define DUE_MAX     32 // connections advanced after one look at the kernel
+#define ADVANCE_MAX 32 // and while they wait for their channel, before one sleep
+
+struct wait {
+    struct epoll_set *set;
+    uint32_t generation; // of the set when the call began
+    int epfd;
+    struct ready_call call;
+    struct epoll_out out;
+    bool first; // no walk yet
+    bool over;  // the time is
+    int due[DUE_MAX], n_due;
+};
+
+// ---- progress of connections; no lock held ----
+
+static void advance(int fd)
+{
+    struct conn *c = conn_get(fd);
+
+    if (!c)
+        return;
+    conn_advance(c, fd);
+    if (unlikely(c->epoll_up && !conn_ready(c))) {
+        epoll_conn_down(c); // another process of the family took it back
+        c->epoll_up = false;
+    }
+    conn_put(c);
+}
+
+static void advance_due(struct wait *w)
+{
+    while (w->n_due)
+        advance(w->due[--w->n_due]);
+}
+
+static bool may_advance(const struct conn *c)
+{
+    return c->stage == CONN_CLAIMED || (c->stage == CONN_MAPPED && !end_has(c->end, END_FROZEN));
+}
+
+// A few of those that wait for a channel, others the next time.
+static void advance_waiting(struct wait *w)
+{
+    struct epoll_set *s = w->set;
+
+    conn_answers(0);
+    epoll_take(&s->lock);
+    for (int i = 0; i < ADVANCE_MAX && !list_empty(&s->waiting); i++) {
+        struct epoll_watch *watch = list_entry(s->waiting.next, struct epoll_watch, node);
+
+        list_del(&watch->node);
+        list_add_tail(&s->waiting, &watch->node);
+        if (may_advance(watch->conn) && w->n_due < DUE_MAX)
+            w->due[w->n_due++] = watch->fd;
+    }
+    epoll_drop(&s->lock);
+    advance_due(w);
+}
+
+// ---- what the kernel says; under the set's lock ----
+
+static void due(struct wait *w, const struct epoll_watch *watch)
+{
+    if (w->n_due < DUE_MAX)
+        w->due[w->n_due++] = watch->fd;
+}
+
+static void heat_all(struct epoll_set *s, const struct conn *c)
+{
+    list_for_each (it, &s->watches) {
+        struct epoll_watch *w = list_entry(it, struct epoll_watch, in_set);
+
+        if (w->raised && w->conn == c)
+            watch_heat(w);
+    }
+}
+
+static void take_tagged(struct wait *w, enum tag_kind kind, struct epoll_watch *watch,
+                        uint32_t events)
+{
+    if (kind == TAG_KICK)
+        return;
+    if (kind == TAG_TWIN) {
+        watch->edge = true;
+        if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+            conn_look(watch->conn, watch->fd);
+    }
+    watch_heat(watch);
+    if (w->set->doubled)
+        heat_all(w->set, watch->conn);
+    due(w, watch);
+}
+
+// Of n events that the kernel put behind ours, keeps the program's.
+static void sift(struct wait *w, int n)
+{
+    struct epoll_event *ev = w->out.ev + w->out.n;
+    struct epoll_watch *watch;
+
+    if (!w->set->tagged) {
+        w->out.n += MAX(n, 0);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        enum tag_kind kind = tag_read(w->set, ev[i].data.u64, &watch);
+
+        if (kind == TAG_NONE)
+            w->out.ev[w->out.n++] = ev[i];
+        else
+            take_tagged(w, kind, watch, ev[i].events);
+    }
+}
+
+static void ask_kernel(struct wait *w)
+{
+    struct epoll_out *out = &w->out;
+
+    if (out->n < out->max)
+        sift(w,
+             (int)sys_call(SYS_epoll_pwait, w->epfd, out->ev + out->n, out->max - out->n, 0, 0, 8));
+}
+
+// ---- looking ----
+
+// Where the rings alone could fill the array, a part is kept for the kernel's.
+static int rings_share(struct epoll_set *s, int max)
+{
+    if (max > 1)
+        return max - MAX(max / 4, 1);
+    s->turn = !s->turn;
+    return s->turn;
+}
+
+static void find_stale(struct wait *w)
+{
+    w->set->stale = false;
+    list_for_each (it, &w->set->hot) {
+        struct epoll_watch *watch = list_entry(it, struct epoll_watch, node);
+
+        if (!conn_ready(watch->conn))
+            due(w, watch);
+    }
+}
+
+// Looks at the rings, and at the kernel if that was not done for every_ns. The number of events.
+static int collect(struct wait *w, uint64_t every_ns)
+{
+    struct epoll_set *s = w->set;
+    uint64_t now = clock_ticks();
+    bool ask;
+
+    epoll_take(&s->lock);
+    ask = now - s->looked >= clock_ticks_of_ns(every_ns);
+    s->pass++;
+    set_walk(s, &w->out, ask ? rings_share(s, w->out.max) : w->out.max, w->first);
+    if (ask) {
+        s->looked = now;
+        ask_kernel(w);
+        set_walk(s, &w->out, w->out.max, false);
+    }
+    w->first = false;
+    if (unlikely(s->stale))
+        find_stale(w);
+    if (w->out.n)
+        set_hand_over(s);
+    epoll_drop(&s->lock);
+    advance_due(w);
+    return w->out.n;
+}
+
+// ---- waiting ----
+
+static int spin(struct wait *w)
+{
+    struct epoll_set *s = w->set;
+    struct spin sp;
+    int n = 0;
+
+    if (list_empty(&s->hot) || !spin_begin(&sp, &s->spin, ready_spin_us(&w->call, s->spin_us)))
+        return 0;
+    do {
+        clock_pause();
+        sock_leave(); // handlers run here
+        sock_enter();
+        n = ready_interrupted(&w->call) ? -EINTR : collect(w, READY_LOOK_SPINNING_NS);
+    } while (!n && spin_go_on(&sp));
+    spin_end(&sp);
+    return n;
+}
+
+static void woken(struct wait *w)
+{
+    if (w->set->generation == w->generation)
+        w->set->sleepers--;
+}
+
+static void cancelled(void *arg)
+{
+    struct wait *w = arg;
+
+    sock_enter();
+    epoll_take(&w->set->lock);
+    woken(w);
+    epoll_drop(&w->set->lock);
+    sock_leave();
+}
+
+static int to_ms(const struct timespec *t)
+{
+    int64_t ms;
+
+    if (!t)
+        return -1;
+    ms = t->tv_sec * INT64_C(1000) + (t->tv_nsec + 999999) / 1000000;
+    return (int)MIN(ms, (int64_t)INT_MAX);
+}
+
+static int kernel_wait(const struct wait *w, const struct timespec *t)
+{
+    static _Atomic bool has_no_pwait2;
+    int n;
+
+    if (real.epoll_pwait2 && !has_no_pwait2) {
+        n = real.epoll_pwait2(w->epfd, w->out.ev, w->out.max, t, w->call.mask);
+        if (n >= 0 || errno != ENOSYS)
+            return n < 0 ? -errno : n;
+        has_no_pwait2 = true;
+    }
+    n = real.epoll_pwait(w->epfd, w->out.ev, w->out.max, to_ms(t), w->call.mask);
+    return n < 0 ? -errno : n;
+}
+
+// Not inside, no lock held: the thread may be cancelled here.
+static int sleep_in_kernel(struct wait *w)
+{
+    struct timespec ts, *t = ready_left(&w->call, set_longest_ns(w->set), &ts);
+    volatile int n = -EINTR;
+
+    if (ready_interrupted(&w->call))
+        return n;
+    pthread_cleanup_push(cancelled, w);
+    n = kernel_wait(w, t);
+    pthread_cleanup_pop(0);
+    return n;
+}
+
+static int after_sleep(struct wait *w, int n)
+{
+    struct epoll_set *s = w->set;
+
+    epoll_take(&s->lock);
+    woken(w);
+    sift(w, n);
+    if (likely(s->generation == w->generation)) {
+        s->looked = clock_ticks();
+        s->pass++;
+        set_walk(s, &w->out, w->out.max, false);
+        if (w->out.n)
+            set_hand_over(s);
+    }
+    epoll_drop(&s->lock);
+    advance_due(w);
+    w->over = n == 0 && w->call.deadline_ns != CLOCK_NEVER &&
+              (ready_no_wait(&w->call) || clock_now_ns() >= w->call.deadline_ns);
+    return n < 0 && !w->out.n ? n : w->out.n;
+}
+
+// One sleep. Events; 0: look again, unless over; -errno.
+static int nap(struct wait *w)
+{
+    struct epoll_set *s = w->set;
+    int n;
+
+    set_family(s);
+    advance_waiting(w);
+    epoll_take(&s->lock);
+    if (!set_park(s)) {
+        epoll_drop(&s->lock);
+        return collect(w, 0);
+    }
+    s->sleepers++;
+    epoll_drop(&s->lock);
+    sock_leave();
+    n = sleep_in_kernel(w);
+    sock_enter();
+    return after_sleep(w, n);
+}
+
+static int wait_for_events(struct wait *w)
+{
+    uint64_t start = clock_ticks();
+    int n;
+
+    ready_start(&w->call);
+    n = w->set->raised ? spin(w) : 0;
+    while (!n && !w->over)
+        n = nap(w);
+    spin_learn(&w->set->spin, start);
+    return n;
+}
+
+int sock_epoll_wait(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
+                    const sigset_t *mask)
+{
+    struct wait w = {.set = epoll_set_of(epfd), .epfd = epfd, .first = true};
+    int n, err = ready_begin(&w.call, timeout, mask);
+
+    if (err || max <= 0 || (size_t)max > INT_MAX / sizeof *events)
+        return -EINVAL;
+    if (!__libc_single_threaded)
+        pthread_testcancel();
+    w.out = (struct epoll_out){events, 0, max};
+    sock_enter();
+    set_family(w.set);
+    w.generation = w.set->generation;
+    n = w.set->raised ? collect(&w, ready_no_wait(&w.call) ? 0 : READY_LOOK_BUSY_NS) : 0;
+    if (!n && !(w.set->raised && ready_no_wait(&w.call)))
+        n = wait_for_events(&w);
+    sock_leave();
+    return n;
+}

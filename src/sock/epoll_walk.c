@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Looking at raised watches without asking the kernel. Everything here is under the set's lock.
+#include "sock/epoll_set.h"
+
+// A watch that found nothing in so many waits costs more by being looked at than by a bell.
+#define IDLE_WAITS 64
+
+// ---- one watch ----
+
+static uint64_t ring_tail(const struct conn *c)
+{
+    return atomic_load_explicit(&c->chan.rx->tail, memory_order_relaxed);
+}
+
+// By edge, a change since the last report makes everything due that holds, as in the kernel.
+static bool has_edge(const struct epoll_watch *w, uint32_t held, uint64_t tail)
+{
+    const uint32_t lasting = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
+
+    return w->fresh || w->edge || ((held & EPOLLIN) && tail != w->told_tail) ||
+           ((held & EPOLLOUT) && w->blocked) || (held & ~w->told & lasting);
+}
+
+// Certainly nothing is due, found out with loads only: what most looks at most watches find.
+static bool is_quiet(const struct epoll_watch *w, const struct conn *c)
+{
+    const uint32_t news = END_RDHUP | END_DEAD | END_BROKEN | END_RX_SHUT | END_TX_SHUT;
+    bool by_edge = w->events & EPOLLET;
+
+    if (w->fresh || w->edge || w->blocked || (!by_edge && (w->events & READY_OUT)))
+        return false;
+    if (!conn_rx_ring(c) || end_has(c->end, news) || chan_wanted(&c->chan))
+        return false;
+    if (atomic_load_explicit(&c->chan.rx->hint, memory_order_relaxed) != c->hint_seen ||
+        atomic_load_explicit(&c->chan.rx->epoch, memory_order_relaxed) != c->end->rx.epoch)
+        return false;
+    return ring_tail(c) == (by_edge ? w->told_tail : c->end->rx.head);
+}
+
+// The tail is read before the mask: what comes in between is reported twice rather than never.
+static uint32_t look(struct epoll_watch *w, uint32_t *held, uint64_t *tail)
+{
+    struct conn *c = w->conn;
+    uint32_t due;
+
+    if (unlikely(watch_disabled(w)))
+        return 0;
+    if (unlikely(!conn_ready(c))) {
+        w->set->stale = true;
+        return 0;
+    }
+    if (is_quiet(w, c))
+        return 0;
+    *tail = ring_tail(c);
+    *held = ready_expand(conn_mask_told(c, w->fd));
+    due = *held & (w->events | EPOLLERR | EPOLLHUP);
+    if ((w->events & READY_OUT) && !(*held & EPOLLOUT))
+        w->blocked = true;
+    if ((w->events & EPOLLET) && !has_edge(w, *held, *tail))
+        due = 0;
+    if (!due)
+        w->edge = false;
+    w->told &= *held;
+    return due;
+}
+
+uint32_t watch_look(struct epoll_watch *w)
+{
+    uint64_t tail;
+    uint32_t held;
+
+    return look(w, &held, &tail);
+}
+
+static void report(struct epoll_watch *w, uint32_t due, struct epoll_out *out)
+{
+    struct epoll_event *ev = &out->ev[out->n++];
+
+    ev->events = due;
+    ev->data.u64 = w->data;
+    w->fresh = w->edge = false;
+    if (due & READY_OUT)
+        w->blocked = false;
+    if (w->events & EPOLLONESHOT)
+        w->events &= EPOLL_PRIVATE;
+    w->idle = 0;
+}
+
+void watch_heat(struct epoll_watch *w)
+{
+    w->idle = 0;
+    if (list_empty(&w->node))
+        list_add_tail(&w->set->hot, &w->node);
+}
+
+// A producer's flag is armed only when it has no room: a consumer that empties the ring would ring
+// for nothing each time.
+static bool arm(struct epoll_watch *w)
+{
+    bool rx = w->events & (READY_IN | EPOLLPRI), out = w->events & READY_OUT, tx;
+
+    watch_refresh(w);
+    do {
+        tx = out && w->blocked;
+        chan_arm(&w->conn->chan, rx, tx);
+        if (watch_look(w))
+            return false;
+    } while (tx != (out && w->blocked));
+    return true;
+}
+
+bool watch_park(struct epoll_watch *w)
+{
+    if (!watch_disabled(w) && (!conn_ready(w->conn) || !arm(w)))
+        return false;
+    list_del(&w->node);
+    return true;
+}
+
+void watch_settle(struct epoll_watch *w)
+{
+    struct epoll_set *s = w->set;
+
+    watch_heat(w);
+    if ((s->sleepers || s->exposed) && !watch_park(w))
+        set_kick(s);
+}
+
+// ---- all ----
+
+// The next walk begins where this one stopped, so that a full array starves nobody.
+static void rotate(struct list *head, struct list *first)
+{
+    list_del(head);
+    list_add_tail(first, head);
+}
+
+void set_walk(struct epoll_set *s, struct epoll_out *out, int limit, bool first)
+{
+    struct list *it = s->hot.next, *next;
+    uint32_t due, held = 0;
+    uint64_t tail = 0;
+
+    for (; it != &s->hot && out->n < limit; it = next) {
+        struct epoll_watch *w = list_entry(it, struct epoll_watch, node);
+
+        next = it->next;
+        if (w->pass == s->pass)
+            continue;
+        w->pass = s->pass;
+        due = look(w, &held, &tail);
+        if (due) {
+            w->told = held;
+            w->told_tail = tail;
+            report(w, due, out);
+        } else if (first && ++w->idle >= IDLE_WAITS) {
+            watch_park(w);
+        }
+    }
+    if (it != &s->hot && it != s->hot.next)
+        rotate(&s->hot, it);
+}
+
+bool set_park(struct epoll_set *s)
+{
+    list_for_each_safe (it, &s->hot)
+        watch_park(list_entry(it, struct epoll_watch, node));
+    return list_empty(&s->hot);
+}
+
+// Whoever leaves with events takes nobody's turn: what is still hot is parked for those who sleep,
+// and one of them is woken if something is due. As the kernel does it.
+void set_hand_over(struct epoll_set *s)
+{
+    if ((s->sleepers || s->exposed) && !list_empty(&s->hot) && !set_park(s))
+        set_kick(s);
+}

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// poll and ppoll on any mix of fds.
+//
+// Fds are of three kinds. Connections that are ready are looked at by conn_mask(); everything else
+// is the kernel's. Of the latter, connections that may become ready count this thread as one that
+// may be asleep in the kernel, so that nobody makes them ready meanwhile.
+#include "base/sys.h"
+#include "sock/epoll.h"
+#include "sock/fdtab.h"
+#include "sock/ready.h"
+#include "sock/sock.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#define ON_STACK 64
+
+// A connection of the call, held.
+struct member {
+    struct conn *conn;
+    uint32_t at; // in fds
+    bool ready;  // else counted in rx_raw
+};
+
+struct poll {
+    struct ready_call call;
+    struct pollfd *fds;
+    uint32_t n;
+    struct pollfd *kernel;  // n, then a bell a ready connection
+    struct member *members; // up to n
+    uint32_t n_members, n_ready;
+    uint32_t others; // fds that only the kernel knows
+    void *mapped;    // NULL: kernel and members are on the stack
+    size_t mapped_bytes;
+};
+
+static short mask_of(const struct poll *p, const struct member *m)
+{
+    const struct pollfd *f = &p->fds[m->at];
+
+    return (short)(ready_expand(conn_mask(m->conn, f->fd)) &
+                   ((uint16_t)f->events | POLLERR | POLLHUP));
+}
+
+static bool wants_in(const struct pollfd *f)
+{
+    return f->events & (READY_IN | POLLPRI | POLLRDHUP);
+}
+
+static bool wants_out(const struct pollfd *f)
+{
+    return f->events & READY_OUT;
+}
+
+// ---- who is in the call ----
+
+static bool may_become_ready(const struct conn *c)
+{
+    return c->end && c->stage != CONN_RAW && !end_alone(c->end);
+}
+
+// Either kind holds c; false: c is no concern of ours.
+static bool join(struct conn *c, int fd, struct member *m)
+{
+    conn_advance(c, fd);
+    m->conn = c;
+    m->ready = conn_ready(c);
+    if (m->ready)
+        return true;
+    if (!may_become_ready(c))
+        return false;
+    atomic_fetch_add(&c->end->rx_raw, 1);
+    m->ready = atomic_load(&c->end->flags) & END_READY && c->chan.shared;
+    if (m->ready)
+        atomic_fetch_sub(&c->end->rx_raw, 1);
+    return true;
+}
+
+static void gather(struct poll *p)
+{
+    for (uint32_t i = 0; i < p->n; i++) {
+        struct member *m = &p->members[p->n_members];
+        int fd = p->fds[i].fd;
+        struct conn *c = conn_get(fd);
+
+        p->others += fd >= 0;
+        if (!c) {
+            epoll_expose(fd);
+            continue;
+        }
+        if (!join(c, fd, m)) {
+            conn_put(c);
+            continue;
+        }
+        m->at = i;
+        p->n_members++;
+        p->n_ready += m->ready;
+        p->others -= m->ready;
+    }
+}
+
+static void dismiss(struct poll *p)
+{
+    for (uint32_t i = 0; i < p->n_members; i++) {
+        struct member *m = &p->members[i];
+
+        if (!m->ready)
+            atomic_fetch_sub(&m->conn->end->rx_raw, 1);
+        conn_put(m->conn);
+    }
+}
+
+// ---- looking ----
+
+static int look_at_rings(struct poll *p)
+{
+    int found = 0;
+
+    for (uint32_t i = 0; i < p->n_members; i++) {
+        struct member *m = &p->members[i];
+
+        if (!m->ready)
+            continue;
+        p->fds[m->at].revents = mask_of(p, m);
+        found += p->fds[m->at].revents != 0;
+    }
+    return found;
+}
+
+static void fill_kernel(struct poll *p)
+{
+    memcpy(p->kernel, p->fds, p->n * sizeof *p->fds);
+    for (uint32_t i = 0; i < p->n_members; i++)
+        if (p->members[i].ready)
+            p->kernel[p->members[i].at].fd = -1;
+}
+
+// Copies what the kernel found of the fds that are its own.
+static void take_others(struct poll *p)
+{
+    for (uint32_t i = 0; i < p->n; i++)
+        p->fds[i].revents = p->kernel[i].revents;
+}
+
+// The others, then the rings: both at one time, so that the answer is one that the kernel could
+// give.
+static int look(struct poll *p)
+{
+    struct timespec now = {0};
+    long n = 0;
+
+    if (p->others) {
+        fill_kernel(p);
+        n = sys_call(SYS_ppoll, p->kernel, p->n, &now, 0, 8);
+        if (n < 0)
+            return (int)n;
+        take_others(p);
+    }
+    return (int)n + look_at_rings(p);
+}
+
+// ---- waiting ----
+
+static uint32_t spin_us(const struct poll *p)
+{
+    uint32_t us = 0;
+
+    for (uint32_t i = 0; i < p->n_members; i++)
+        if (p->members[i].ready && p->members[i].conn->rule.spin_us > us)
+            us = p->members[i].conn->rule.spin_us;
+    return ready_spin_us(&p->call, us);
+}
+
+// The first ready connection remembers for the call.
+static struct spin_memory *memory(const struct poll *p)
+{
+    uint32_t i = 0;
+
+    while (!p->members[i].ready)
+        i++;
+    return &p->members[i].conn->spin;
+}
+
+static int spin(struct poll *p)
+{
+    uint64_t every = clock_ticks_of_ns(READY_LOOK_SPINNING_NS), looked = clock_ticks();
+    struct spin s;
+    int n = 0;
+
+    if (!spin_begin(&s, memory(p), spin_us(p)))
+        return 0;
+    do {
+        clock_pause();
+        sock_leave(); // handlers run here
+        sock_enter();
+        if (ready_interrupted(&p->call)) {
+            n = -EINTR;
+        } else if (look_at_rings(p) || s.last - looked >= every) {
+            n = look(p);
+            looked = s.last;
+        }
+    } while (!n && spin_go_on(&s));
+    spin_end(&s);
+    return n;
+}
+
+static void sleep_on(struct poll *p, bool begin)
+{
+    for (uint32_t i = 0; i < p->n_members; i++) {
+        struct member *m = &p->members[i];
+        const struct pollfd *f = &p->fds[m->at];
+
+        if (!m->ready)
+            continue;
+        if (begin)
+            conn_sleep(m->conn, wants_in(f), wants_out(f));
+        else
+            conn_woken(m->conn, wants_in(f), wants_out(f));
+    }
+}
+
+// For the sleep every ready connection is its twin, and its bell at the end. The number in all.
+static uint32_t fill_sleep(struct poll *p)
+{
+    uint32_t n = p->n;
+
+    memcpy(p->kernel, p->fds, p->n * sizeof *p->fds);
+    for (uint32_t i = 0; i < p->n_members; i++) {
+        struct member *m = &p->members[i];
+        struct pollfd *f = &p->kernel[m->at];
+
+        if (!m->ready)
+            continue;
+        f->events = conn_twin_events(m->conn, wants_in(f), wants_out(f));
+        p->kernel[n++] = (struct pollfd){m->conn->chan.bell, POLLIN, 0};
+    }
+    return n;
+}
+
+static void release(struct poll *p)
+{
+    dismiss(p);
+    if (p->mapped)
+        sys_call(SYS_munmap, p->mapped, p->mapped_bytes);
+}
+
+static void cancelled(void *arg)
+{
+    struct poll *p = arg;
+
+    sock_enter();
+    sleep_on(p, false);
+    release(p);
+    sock_leave();
+}
+
+// Not inside: the thread may be cancelled here.
+static int sleep_in_kernel(struct poll *p, uint32_t n)
+{
+    struct timespec ts, *t = ready_left(&p->call, CLOCK_NEVER, &ts);
+    volatile int found = -EINTR;
+
+    if (ready_interrupted(&p->call))
+        return found;
+    pthread_cleanup_push(cancelled, p);
+    found = real.ppoll(p->kernel, n, t, p->call.mask);
+    if (found < 0)
+        found = -errno;
+    pthread_cleanup_pop(0);
+    return found;
+}
+
+// News of twins and bells after a sleep.
+static void take_news(struct poll *p)
+{
+    uint32_t bell = p->n;
+
+    for (uint32_t i = 0; i < p->n_members; i++) {
+        struct member *m = &p->members[i];
+        int fd = p->fds[m->at].fd;
+
+        if (!m->ready)
+            continue;
+        if (p->kernel[m->at].revents & (POLLRDHUP | POLLHUP | POLLERR))
+            conn_look(m->conn, fd);
+        if (p->kernel[bell++].revents | p->kernel[m->at].revents)
+            conn_advance(m->conn, fd);
+    }
+}
+
+// One sleep. Fds; 0: look again, or *over; -errno.
+static int nap(struct poll *p, bool *over)
+{
+    uint32_t n;
+    int found;
+
+    sleep_on(p, true);
+    found = look(p);
+    if (!found) {
+        n = fill_sleep(p);
+        sock_leave();
+        found = sleep_in_kernel(p, n);
+        sock_enter();
+        *over = found == 0;
+        if (found > 0) {
+            take_news(p);
+            found = look(p);
+        }
+    }
+    sleep_on(p, false);
+    return found;
+}
+
+static int wait_for_fds(struct poll *p)
+{
+    uint64_t start = clock_ticks();
+    bool over = false;
+    int n;
+
+    ready_start(&p->call);
+    n = spin(p);
+    while (!n && !over)
+        n = nap(p, &over);
+    spin_learn(memory(p), start);
+    return n;
+}
+
+// None is ready: one call of the kernel's.
+static int poll_kernel(struct poll *p)
+{
+    int n;
+
+    p->kernel = p->fds;
+    sock_leave();
+    ready_start(&p->call);
+    n = sleep_in_kernel(p, p->n);
+    sock_enter();
+    return n;
+}
+
+// ---- the calls ----
+
+// Is there anything that the kernel alone would do wrong?
+static bool is_ours(int fd)
+{
+    enum fd_kind kind = fdtab_kind(fd);
+    struct conn *c = kind == FD_CONN ? fdtab_object(fdtab_word(fd)) : NULL;
+
+    return kind == FD_EPOLL || (c && c->end && c->stage != CONN_RAW);
+}
+
+bool sock_poll_ours(const struct pollfd *fds, nfds_t n)
+{
+    for (nfds_t i = 0; i < n; i++)
+        if (is_ours(fds[i].fd))
+            return true;
+    return false;
+}
+
+static int allocate(struct poll *p)
+{
+    const size_t each = 2 * sizeof *p->kernel + sizeof *p->members;
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) || p->n > files.rlim_cur)
+        return -EINVAL; // poll(2)
+    p->mapped_bytes = p->n * each;
+    p->mapped =
+        mmap(NULL, p->mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p->mapped == MAP_FAILED)
+        return -ENOMEM;
+    p->members = p->mapped;
+    p->kernel = (struct pollfd *)(void *)(p->members + p->n);
+    return 0;
+}
+
+int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+    struct pollfd kernel[2 * ON_STACK];
+    struct member members[ON_STACK];
+    struct poll p = {.fds = fds, .n = (uint32_t)n, .kernel = kernel, .members = members};
+    int found = ready_begin(&p.call, timeout, mask);
+
+    if (found || n > INT_MAX)
+        return -EINVAL;
+    found = n > ON_STACK ? allocate(&p) : 0;
+    if (found)
+        return found;
+    if (!__libc_single_threaded)
+        pthread_testcancel();
+    sock_enter();
+    gather(&p);
+    if (!p.n_ready)
+        found = poll_kernel(&p);
+    else
+        found = look(&p);
+    if (!found && p.n_ready && !ready_no_wait(&p.call))
+        found = wait_for_fds(&p);
+    release(&p);
+    sock_leave();
+    return found;
+}
