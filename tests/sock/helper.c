@@ -3,9 +3,49 @@
 #include "common/sock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+
+// Echoes bytes from in to out until n have come, or the end.
+static int echo(int in, int out, long n)
+{
+    char buf[4 * KIB];
+    while (n > 0) {
+        ssize_t got = read(in, buf, n < (long)sizeof(buf) ? (size_t)n : sizeof(buf));
+        if (got <= 0)
+            return got < 0;
+        for (ssize_t done = 0; done < got;) {
+            ssize_t put = write(out, buf + done, (size_t)(got - done));
+            if (put <= 0)
+                return 1;
+            done += put;
+        }
+        n -= got;
+    }
+    return 0;
+}
+
+// Takes an fd that was passed over the unix socket via, and echoes on it to the end.
+static int echo_passed(int via)
+{
+    int fd;
+    char control[CMSG_SPACE(sizeof(int))], byte;
+    struct iovec iov = {&byte, 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    if (recvmsg(via, &msg, 0) != 1 || CMSG_FIRSTHDR(&msg) == NULL)
+        return 1;
+    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+    return echo(fd, fd, INT64_MAX);
+}
 
 int sock_helper(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[0], "echo") == 0)
+        return echo(STDIN_FILENO, STDOUT_FILENO, atol(argv[1]));
+    if (argc == 2 && strcmp(argv[0], "echo-passed") == 0)
+        return echo_passed(atoi(argv[1]));
     fprintf(stderr, "sock: no helper '%s'\n", argv[0]);
     return 2;
 }

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A connection that goes to another program: by exec(2), or by SCM_RIGHTS (unix(7)).
+// "Stranger" is a program that does not run under Shunt although we do.
+#include "common/sock.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/un.h>
+
+static void join_child(pid_t pid)
+{
+    int status;
+    REQUIRE_EQ(waitpid(pid, &status, 0), pid);
+    REQUIRE_EQ(status, 0);
+}
+
+// Starts file with the connection as its standard input and output.
+static pid_t run_on(struct conn *c, bool stranger, const char *const argv[])
+{
+    pid_t pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid > 0)
+        return pid;
+    REQUIRE(dup2(c->fd, 0) == 0 && dup2(c->fd, 1) == 1);
+    close(c->fd);
+    if (stranger)
+        unsetenv("LD_PRELOAD");
+    execvp(argv[0], (char *const *)argv);
+    _exit(127);
+}
+
+// The peer writes n bytes and wants its own bytes back.
+static int64_t want_back(struct conn *self, int64_t n)
+{
+    char buf[4 * KIB];
+    struct conn back = {.fd = self->fd, .salt = !self->salt, .rx = self->tx};
+    for (int64_t done = 0; done < n; done += (int64_t)sizeof(buf)) {
+        conn_write(self, sizeof(buf));
+        REQUIRE_EQ(recv(self->fd, buf, sizeof(buf), MSG_WAITALL), sizeof(buf));
+        conn_check(&back, buf, sizeof(buf));
+    }
+    return op_shutdown(self, SHUT_WR);
+}
+
+static void cat_on_it(struct conn *c, bool stranger)
+{
+    const char *argv[] = {"cat", NULL};
+    pid_t pid = run_on(c, stranger, argv);
+    conn_close(c);
+    REQUIRE_EQ(peer_do(c, want_back, 256 * KIB), 0);
+    join_child(pid);
+    REQUIRE_EQ(peer_do(c, op_drain, 0), 0);
+}
+
+static void exec_of_cat(struct conn *c)
+{
+    cat_on_it(c, false);
+}
+
+static void exec_of_a_stranger(struct conn *c)
+{
+    cat_on_it(c, true);
+}
+
+static void exec_before_the_switch(struct conn *c)
+{
+    cat_on_it(c, false);
+}
+
+// Reads n bytes that the peer itself wrote before.
+static int64_t read_own(struct conn *self, int64_t n)
+{
+    struct conn back = {.fd = self->fd, .salt = !self->salt, .rx = self->tx - (uint64_t)n};
+    conn_read(&back, (size_t)n);
+    return n;
+}
+
+// What had arrived before the exec belongs to the new program.
+static void exec_with_data_waiting(struct conn *c)
+{
+    const char *argv[] = {"cat", NULL};
+    REQUIRE_EQ(peer_do(c, op_write, 4 * KIB), 4 * KIB);
+    conn_await(c, 4 * KIB);
+    pid_t pid = run_on(c, false, argv);
+    conn_close(c);
+    REQUIRE_EQ(peer_do(c, read_own, 4 * KIB), 4 * KIB);
+    peer_do(c, op_shutdown, SHUT_WR);
+    join_child(pid);
+}
+
+static int64_t write_and_want_back(struct conn *self, int64_t n)
+{
+    for (int64_t done = 0; done < n; done += KIB) {
+        op_write(self, KIB);
+        read_own(self, KIB);
+    }
+    return n;
+}
+
+// This program again, three times in a row; between them the connection is only ours.
+static void exec_of_ourselves(struct conn *c)
+{
+    char count[20];
+    const char *argv[] = {sock_self, "--helper", "echo", count, NULL};
+    snprintf(count, sizeof(count), "%d", 64 * KIB);
+    for (int i = 0; i < 3; i++) {
+        pid_t pid = run_on(c, i == 1, argv);
+        REQUIRE_EQ(peer_do(c, write_and_want_back, 64 * KIB), 64 * KIB);
+        join_child(pid);
+    }
+}
+
+static void cloexec_closes(struct conn *c)
+{
+    REQUIRE_EQ(fcntl(c->fd, F_SETFD, FD_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execlp("sleep", "sleep", "2", NULL);
+        _exit(127);
+    }
+    sleep_ms(100);
+    conn_close(c);
+    uint64_t before = now_ms();
+    REQUIRE_EQ(peer_do(c, op_drain, 0), 0);
+    REQUIRE(now_ms() - before < 1500);
+    REQUIRE_EQ(kill(pid, SIGKILL), 0);
+    waitpid(pid, NULL, 0);
+}
+
+static void send_fd(int via, int fd)
+{
+    char control[CMSG_SPACE(sizeof(int))] = {0}, byte = 0;
+    struct iovec iov = {&byte, 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+    REQUIRE_EQ(sendmsg(via, &msg, 0), 1);
+}
+
+static int recv_fd(int via, int flags)
+{
+    int fd = -1;
+    char control[CMSG_SPACE(sizeof(int))], byte;
+    struct iovec iov = {&byte, 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    REQUIRE_EQ(recvmsg(via, &msg, flags), 1);
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+    REQUIRE(cmsg != NULL && cmsg->cmsg_type == SCM_RIGHTS);
+    memcpy(&fd, CMSG_DATA(cmsg), sizeof(int));
+    return fd;
+}
+
+static void talk(struct conn *c)
+{
+    for (int i = 0; i < 100; i++) {
+        conn_write(c, 64);
+        conn_read(c, 64);
+    }
+}
+
+static void passed_to_ourselves(struct conn *c)
+{
+    int pair[2];
+    REQUIRE_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    send_fd(pair[0], c->fd);
+    conn_close(c); // now only the message holds it
+    c->fd = recv_fd(pair[1], MSG_CMSG_CLOEXEC);
+    REQUIRE_EQ(fcntl(c->fd, F_GETFD), FD_CLOEXEC);
+    conn_warm(c);
+}
+
+static void copy_passed_to_ourselves(struct conn *c)
+{
+    int pair[2], old = c->fd;
+    REQUIRE_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    send_fd(pair[0], c->fd);
+    int copy = recv_fd(pair[1], 0);
+    for (int i = 0; i < 10; i++) {
+        c->fd = i % 2 ? copy : old;
+        peer_start(c, op_echo, 64);
+        conn_write(c, 64);
+        conn_read(c, 64);
+        peer_finish(c);
+    }
+    close(old);
+    c->fd = copy;
+    conn_warm(c);
+}
+
+// A pre-forked worker gets the connection from its master: it was forked before there was one.
+static void passed_to_an_older_process(struct conn *unused)
+{
+    int pair[2];
+    struct conn c;
+    REQUIRE_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(pair[0]);
+        int fd = recv_fd(pair[1], 0);
+        REQUIRE_EQ(recv(pair[1], &c, sizeof(c), MSG_WAITALL), sizeof(c));
+        c.fd = fd;
+        talk(&c);
+        _exit(0);
+    }
+    conn_open(&c, SOCK_PROC);
+    conn_warm(&c);
+    peer_start(&c, op_echo, 6400);
+    send_fd(pair[0], c.fd);
+    REQUIRE_EQ(send(pair[0], &c, sizeof(c), 0), sizeof(c));
+    conn_close(&c);
+    join_child(pid);
+    peer_finish(&c);
+    conn_end(&c);
+}
+
+static void passed_to_a_stranger(struct conn *c)
+{
+    int pair[2];
+    char via[20];
+    const char *argv[] = {sock_self, "--helper", "echo-passed", via, NULL};
+    REQUIRE_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    snprintf(via, sizeof(via), "%d", pair[1]);
+    pid_t pid = fork();
+    if (pid == 0) {
+        unsetenv("LD_PRELOAD");
+        close(c->fd);
+        execv(sock_self, (char *const *)argv);
+        _exit(127);
+    }
+    send_fd(pair[0], c->fd);
+    conn_close(c);
+    REQUIRE_EQ(peer_do(c, want_back, 64 * KIB), 0);
+    join_child(pid);
+}
+
+static void passed_by_recvmmsg(struct conn *c)
+{
+    int pair[2];
+    char control[CMSG_SPACE(sizeof(int))], byte;
+    struct iovec iov = {&byte, 1};
+    struct mmsghdr msg = {.msg_hdr = {.msg_iov = &iov,
+                                      .msg_iovlen = 1,
+                                      .msg_control = control,
+                                      .msg_controllen = sizeof(control)}};
+    REQUIRE_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    send_fd(pair[0], c->fd);
+    conn_close(c);
+    REQUIRE_EQ(recvmmsg(pair[1], &msg, 1, 0, NULL), 1);
+    memcpy(&c->fd, CMSG_DATA(CMSG_FIRSTHDR(&msg.msg_hdr)), sizeof(int));
+    conn_warm(c);
+}
+
+static const struct sock_case cases[] = {
+    CASE(exec_of_cat),
+    CASE(exec_of_a_stranger),
+    CASE(exec_before_the_switch, .flags = SOCK_COLD),
+    CASE(exec_with_data_waiting),
+    CASE(exec_of_ourselves),
+    CASE(cloexec_closes),
+    CASE(passed_to_ourselves),
+    CASE(copy_passed_to_ourselves),
+    CASE(passed_to_an_older_process, .flags = SOCK_BARE),
+    CASE(passed_to_a_stranger),
+    CASE(passed_by_recvmmsg),
+};
+SOCK_TOPIC(exec);
