@@ -2,7 +2,7 @@
 """The cases of ./dev bench. A case measures one way once and returns its metrics by name; the
 first one is what the ratio is made of. A way says how the connections go: lo (kernel TCP), unix
 (a UNIX socket, where the program has one), floor, a profile of Shunt, or kept (under Shunt, where
-policy keeps the connection on the kernel)."""
+policy keeps the connection on the kernel), or self for a measurement without connections."""
 import json
 import re
 import shutil
@@ -99,6 +99,12 @@ def add_stream(name, *options):
 
 add_stream("64k")
 add_stream("64k-verified", "--verify")
+
+
+@case("policy/decide", "match_ns", "lower", ("self",))
+def _decide(turn):
+    found = json.loads(turn.client([turn.build / "tests/bench/decide"]).splitlines()[-1])
+    return {key: found[key] for key in ("match_ns", "no_match_ns", "match_bound_ns")}
 
 
 @case("kept/pingpong-spin", "p50_us", "lower", ("lo", "kept"))
