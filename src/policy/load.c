@@ -20,6 +20,15 @@ struct loader {
     struct value_set file, defaults;
 };
 
+const char *policy_path(void)
+{
+    const char *named = secure_getenv("SHUNT_CONF");
+
+    if (named && *named)
+        return named;
+    return access(POLICY_PATH, F_OK) ? NULL : POLICY_PATH;
+}
+
 static int read_all(int fd, char *text, size_t size)
 {
     size_t got = 0;

@@ -14,3 +14,16 @@ libpolicy_la_SOURCES = \
 	src/policy/lint.h src/policy/lint.c src/policy/load.c
 libpolicy_la_CFLAGS = $(AM_CFLAGS) $(CONFIG_CFLAGS)
 libpolicy_la_LIBADD = libbase.la $(CONFIG_LIBS)
+
+# the example file and the man page are written from the schema; a test holds them against it
+noinst_PROGRAMS += src/policy/document
+src_policy_document_SOURCES = src/policy/render.h src/policy/render.c src/policy/document.c
+src_policy_document_LDADD = libpolicy.la
+docs-policy: src/policy/document
+	src/policy/document conf >$(srcdir)/conf/shunt.conf
+	src/policy/document man >$(srcdir)/docs/man/shunt.conf.5
+.PHONY: docs-policy
+
+dist_man_MANS += docs/man/shunt.conf.5
+policyconfdir = $(sysconfdir)
+dist_policyconf_DATA = conf/shunt.conf

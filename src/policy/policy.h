@@ -86,8 +86,12 @@ struct policy_report {
 
 struct policy;
 
-// The file that is read where the user names none.
+// The system's file.
 #define POLICY_PATH SHUNT_SYSCONFDIR "/shunt.conf"
+
+// The file that applies where the command line names none: what SHUNT_CONF says, else POLICY_PATH,
+// else NULL: there is no file, and policy_default() holds. Owned by the environment, or static.
+const char *policy_path(void);
 
 // The policy of an empty file, and the one that forbids everything: what a caller goes on with
 // where there is no file, and where the file is broken. Static; never freed.
