@@ -42,15 +42,16 @@ static int tcp_info(int fd, struct tcp_info *info)
     return sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &n);
 }
 
-// Bytes that programs have put into the socket since it was connected.
+// Bytes that programs have put into the socket since it was connected. One snapshot: what is not sent
+// yet may be sent between two calls.
 static int64_t carrier_written(int fd)
 {
     struct tcp_info info = {0};
-    int unsent = 0, err = tcp_info(fd, &info);
+    int err = tcp_info(fd, &info);
 
-    if (!err)
-        err = sys_ioctl(fd, SIOCOUTQNSD, &unsent);
-    return err ? err : (int64_t)(info.tcpi_bytes_sent - info.tcpi_bytes_retrans) + unsent;
+    return err ? err
+               : (int64_t)(info.tcpi_bytes_sent - info.tcpi_bytes_retrans) +
+                     info.tcpi_notsent_bytes;
 }
 
 static bool fin_counted(const struct tcp_info *info)
@@ -146,10 +147,11 @@ int conn_send_again(struct conn *c, int fd)
             return (int)n;
         e->again_from += (uint64_t)n;
     }
-    if (e->tx.tail != e->tx.head && !conn_tx_ring(c)) {
-        // the ring goes on from where its consumer stopped
+    if (e->again_to) {
+        // the ring would go on from where its consumer stopped
         e->tx.tail = e->tx.head;
         atomic_store_explicit(&c->chan.tx->tail, e->tx.tail, memory_order_release);
+        e->again_from = e->again_to = 0;
     }
     return 0;
 }
