@@ -19,6 +19,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_check;
+extern const struct cli_command cli_explain;
 
 // Says on stderr what is wrong with a command line. Returns CLI_USAGE.
 int cli_usage(const struct cli_command *command, const char *fmt, ...)

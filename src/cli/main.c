@@ -10,6 +10,7 @@
 
 static const struct cli_command *const commands[] = {
     &cli_check,
+    &cli_explain,
     NULL,
 };
 

@@ -8,17 +8,24 @@
 _Static_assert(LANE_SHM == (int)POLICY_LANE_SHM && LANE_KERNEL == (int)POLICY_LANE_KERNEL,
                "one order of lanes");
 
+const char *cm_obstacle(enum policy_lane lane, const struct policy_facts *facts)
+{
+    const struct lane_ends ends = {facts->local, facts->remote};
+    const struct lane *built = lane_of((enum lane_id)lane);
+
+    return built ? built->obstacle(&ends) : "not built in";
+}
+
 // True when some lane that the rule names before the kernel can be hoped for. Else text says of
 // each why not.
-static bool hopes(const struct policy_outcome *rule, const struct lane_ends *ends, char *text,
+static bool hopes(const struct policy_outcome *rule, const struct policy_facts *facts, char *text,
                   size_t size)
 {
     size_t n = 0;
 
     snprintf(text, size, "the rule names no lane but the kernel");
     for (int i = 0; i < rule->n_lanes && rule->lanes[i] != POLICY_LANE_KERNEL; i++) {
-        const struct lane *lane = lane_of((enum lane_id)rule->lanes[i]);
-        const char *why = lane ? lane->obstacle(ends) : "not built in";
+        const char *why = cm_obstacle(rule->lanes[i], facts);
 
         if (!why)
             return true;
@@ -31,8 +38,6 @@ static bool hopes(const struct policy_outcome *rule, const struct lane_ends *end
 
 void cm_choose(const struct policy *policy, const struct policy_facts *facts, struct cm_choice *out)
 {
-    const struct lane_ends ends = {facts->local, facts->remote};
-
     policy_decide(policy, facts, &out->rule);
     out->reason[0] = 0;
     if (out->rule.action == POLICY_FORBID) {
@@ -40,7 +45,7 @@ void cm_choose(const struct policy *policy, const struct policy_facts *facts, st
         snprintf(out->reason, sizeof out->reason, "the rule forbids it");
         return;
     }
-    out->stays = !hopes(&out->rule, &ends, out->reason, sizeof out->reason);
+    out->stays = !hopes(&out->rule, facts, out->reason, sizeof out->reason);
     if (!out->stays)
         out->reason[0] = 0;
 }

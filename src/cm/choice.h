@@ -16,4 +16,8 @@ struct cm_choice {
 void cm_choose(const struct policy *policy, const struct policy_facts *facts,
                struct cm_choice *out);
 
+// Why a connection cannot use lane as far as this host can tell: a static phrase without a full
+// stop. NULL: nothing stands in the way. Pure, no system call.
+const char *cm_obstacle(enum policy_lane lane, const struct policy_facts *facts);
+
 #endif

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "cli/lanes.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "cm/choice.h"
+#include "cm/place.h"
+
+// Tries the places where a program of the facts' user looks for shuntd.
+static bool shuntd_answers(const struct policy *policy, const struct policy_facts *facts,
+                           char *text, size_t size)
+{
+    const char *named = policy_settings(policy)->daemon_socket;
+    char path[PLACE_MAX];
+    int sock = -ENOENT;
+
+    for (int i = 0; sock < 0; i++) {
+        if (named && i > 0)
+            return false;
+        if (named)
+            snprintf(path, sizeof path, "%s", named);
+        else if (place_nth(i, facts->uid, path))
+            return false;
+        sock = place_connect(path);
+        snprintf(text, size, "shuntd at %s: %s", path, sock < 0 ? err_text(sock) : "answers");
+    }
+    close(sock);
+    return true;
+}
+
+// What a lane needs of this host beside what cm_obstacle() knows; NULL: nothing.
+static bool (*const needs[POLICY_LANES])(const struct policy *policy,
+                                         const struct policy_facts *facts, char *text,
+                                         size_t size) = {
+    [POLICY_LANE_SHM] = shuntd_answers,
+};
+
+bool lanes_usable(enum policy_lane lane, const struct policy *policy,
+                  const struct policy_facts *facts, char *text, size_t size)
+{
+    const char *obstacle = cm_obstacle(lane, facts);
+
+    snprintf(text, size, "%s", obstacle ? obstacle : "always there");
+    return !obstacle && (!needs[lane] || needs[lane](policy, facts, text, size));
+}
