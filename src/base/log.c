@@ -6,18 +6,36 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct {
     enum log_level level;
     int fd;
-} state = {LOG_ERROR, 2};
+    bool known; // what file fd was when it was set
+    dev_t dev;
+    ino_t ino;
+} state = {.level = LOG_ERROR, .fd = 2};
 
 void log_setup(enum log_level level, int fd)
 {
+    struct stat st;
+
     state.level = level;
     state.fd = fd;
+    state.known = fstat(fd, &st) == 0;
+    state.dev = state.known ? st.st_dev : 0;
+    state.ino = state.known ? st.st_ino : 0;
+}
+
+static bool is_another_file(void)
+{
+    struct stat st;
+
+    return state.known &&
+           (fstat(state.fd, &st) || st.st_dev != state.dev || st.st_ino != state.ino);
 }
 
 static int level_named(const char *text, size_t len)
@@ -52,6 +70,11 @@ enum log_level log_level(void)
     return state.level;
 }
 
+int log_fd(void)
+{
+    return state.fd;
+}
+
 void log_line(enum log_level level, const char *fmt, ...)
 {
     char line[1024];
@@ -60,6 +83,10 @@ void log_line(enum log_level level, const char *fmt, ...)
 
     if (level > state.level)
         return;
+    if (is_another_file()) {
+        errno = saved;
+        return;
+    }
     n = snprintf(line, sizeof line, "shunt[%d]: ", sys_getpid());
     va_start(ap, fmt);
     m = vsnprintf(line + n, sizeof line - n - 1, fmt, ap);

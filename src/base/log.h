@@ -13,7 +13,8 @@ enum log_level {
 };
 
 // Sets the level, and the fd that lines go to (default: LOG_ERROR, fd 2). The fd stays the
-// caller's.
+// caller's. When the number comes to mean another file than it does now, lines are dropped: a
+// program may have closed its standard error, and the number may be a socket.
 void log_setup(enum log_level level, int fd);
 
 // Reads SHUNT_LOG ("quiet", "error", "warn", "info", "debug", or "LEVEL:/path/to/file").
@@ -21,6 +22,9 @@ void log_setup(enum log_level level, int fd);
 int log_setup_env(const char *text);
 
 enum log_level log_level(void);
+
+// The fd that lines go to.
+int log_fd(void);
 
 // Writes "shunt[pid]: text\n" when level is at or under the set level. Lines over 1000 bytes are
 // cut.
