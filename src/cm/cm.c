@@ -656,3 +656,12 @@ bool cm_owns_fd(const struct cm *cm, int fd)
 {
     return fd >= 0 && fd == cm->sock;
 }
+
+void cm_moved(struct cm *cm, int oldfd, int newfd)
+{
+    if (cm->sock == oldfd)
+        cm->sock = newfd;
+    for (int i = 0; i < cm->n_chunks; i++)
+        if (cm->chunks[i].fd == oldfd)
+            cm->chunks[i].fd = newfd;
+}

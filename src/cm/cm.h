@@ -101,6 +101,9 @@ _Atomic uint32_t *cm_spinners(struct cm *cm);
 // Is fd one that the manager opened for itself?
 bool cm_owns_fd(const struct cm *cm, int fd);
 
+// The caller has made newfd of oldfd, the manager's own or a chunk's, and is about to lose oldfd.
+void cm_moved(struct cm *cm, int oldfd, int newfd);
+
 // Moves fd up to the top quarter of the fd range, or of 4096 where that is less (the kernel's table
 // is as long as the highest number), close-on-exec, closing the old number. Returns the new one, or
 // fd itself where there is no room above.

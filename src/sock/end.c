@@ -202,3 +202,14 @@ void end_announce(void)
         if (chunks[i].base)
             cm_chunk(self.cm, chunks[i].fd);
 }
+
+bool end_moved(int oldfd, int newfd)
+{
+    for (int i = 0; i < n_chunks; i++) {
+        if (!chunks[i].base || chunks[i].fd != oldfd)
+            continue;
+        chunks[i].fd = newfd;
+        return true;
+    }
+    return false;
+}

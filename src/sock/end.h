@@ -86,6 +86,9 @@ struct sock_end *end_adopt(int chunk_fd, uint32_t slot);
 // In the parent before fork: marks every end END_SHARED, and starts a new chunk afterwards.
 void end_before_fork(void);
 
+// A chunk's fd has got the number newfd. False: oldfd is none.
+bool end_moved(int oldfd, int newfd);
+
 // In a forked child: tells the child's own connection to shuntd of the chunks that it shares.
 void end_announce(void);
 
