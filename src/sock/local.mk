@@ -11,18 +11,28 @@ libsock_la_SOURCES = \
 	src/sock/epoll_set.c \
 	src/sock/epoll_wait.c \
 	src/sock/epoll_walk.c \
+	src/sock/exec.c \
 	src/sock/fdtab.h src/sock/fdtab.c \
+	src/sock/file.c \
+	src/sock/fork.h src/sock/fork.c \
+	src/sock/info.h src/sock/info.c \
+	src/sock/init.c \
 	src/sock/lock.h src/sock/lock.c \
 	src/sock/move.h src/sock/move.c \
+	src/sock/number.c \
+	src/sock/opts.c \
+	src/sock/pass.c \
 	src/sock/peer.c \
 	src/sock/poll.c \
 	src/sock/ready.h \
-	src/sock/real.h \
+	src/sock/real.h src/sock/real.c \
 	src/sock/rx.c \
 	src/sock/select.c \
 	src/sock/self.h \
+	src/sock/signal.c \
 	src/sock/sock.h \
 	src/sock/spin.h src/sock/spin.c \
-	src/sock/thread.h \
+	src/sock/target.h src/sock/target.c \
+	src/sock/thread.h src/sock/thread.c \
 	src/sock/tx.c \
 	src/sock/wait.c

@@ -12,6 +12,7 @@
 #include <time.h>
 
 struct sock_real {
+    int (*connect)(int, const struct sockaddr *, socklen_t);
     ssize_t (*sendmsg)(int, const struct msghdr *, int);
     ssize_t (*recvmsg)(int, struct msghdr *, int);
     ssize_t (*send)(int, const void *, size_t, int);

@@ -15,7 +15,11 @@
 
 // ---- life of the library (init.c, fork.c, signal.c) ----
 
-void sock_init(void); // reads policy and environment, adopts inherited fds; idempotent
+// Reads policy and environment, adopts inherited fds; idempotent. False: Shunt is off in this
+// program.
+bool sock_init(void);
+
+// In the parent before a child with memory of its own is made; then in both, child telling which.
 void sock_before_fork(void);
 void sock_after_fork(bool child);
 // Before exec of path with envp: connections that the new program will hold go back to the twin, or
@@ -27,6 +31,22 @@ void sock_before_pass(int fd, const struct msghdr *msg);
 void sock_after_received(const struct msghdr *msg); // adopts fds that came
 int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
+// ---- numbers (number.c); any kind of fd ----
+
+// Is fd Shunt's own, so that the program must find it closed?
+bool sock_is_own(int fd);
+
+// Before the kernel makes newfd a copy of something: what it meant is forgotten; if it is Shunt's
+// own, it moves out of the way. 0, or -EBUSY: there is no other number for it.
+int sock_make_way(int newfd);
+
+// Calls see for every fd that is open in this process. No malloc; safe in a child of vfork.
+void sock_each_open_fd(void (*see)(int fd));
+
+// c is about to be used behind Shunt's back (stdio, another process): it goes back to the twin for
+// good, waiting for the peer up to a second.
+void sock_hand_over(struct conn *c, int fd, const char *reason);
+
 // ---- options (opts.c) ----
 
 int sock_getsockopt(struct conn *c, int fd, int level, int name, void *val, socklen_t *len);
@@ -35,6 +55,12 @@ int sock_ioctl(struct conn *c, int fd, unsigned long request, void *arg);
 int sock_setfl(struct conn *c, int fd, int flags); // fcntl(F_SETFL)
 int sock_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t len);
 int sock_shutdown(struct conn *c, int fd, int how);
+
+// ---- files and pipes (file.c); no offsets on pipes ----
+
+ssize_t sock_sendfile(struct conn *c, int fd, int in_fd, off_t *off, size_t n);
+ssize_t sock_splice_in(struct conn *c, int fd, int pipe, size_t n, unsigned int flags);
+ssize_t sock_splice_out(struct conn *c, int fd, int pipe, size_t n, unsigned int flags);
 
 // ---- readiness (poll.c, epoll.c) ----
 

@@ -28,6 +28,12 @@ extern __thread struct sock_thread sock_thread __attribute__((tls_model("initial
 void sock_run_pending(void); // signal.c: runs the handlers that were put off
 int sock_tid_slow(void);
 
+// Before vfork and its like: marks the thread as a parent whose memory a child will use.
+void sock_before_vfork(void);
+
+// Is the caller such a child? To be asked where vfork_parent is set; clears it in the parent.
+bool sock_vforked(void);
+
 static inline void sock_enter(void)
 {
     sock_thread.depth++;

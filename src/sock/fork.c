@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Making processes. fork() comes by pthread_atfork(), which also sees the forks that libc makes
+// itself (daemon, forkpty); the shim calls the same for those that skip such handlers.
+#include "sock/epoll.h"
+#include "sock/fork.h"
+#include "sock/self.h"
+#include "sock/sock.h"
+
+#include <pthread.h>
+
+static bool ready; // a child of a program in which Shunt is off has nothing to share
+
+// Inside until it is over on both sides, so that no handler meets a lock that is held meanwhile.
+void sock_before_fork(void)
+{
+    if (!ready)
+        return;
+    sock_enter();
+    epoll_before_fork();
+    conn_before_fork();
+}
+
+void sock_after_fork(bool child)
+{
+    if (!ready)
+        return;
+    if (child) {
+        sock_thread.tid = 0;
+        signal_after_fork();
+    }
+    conn_after_fork(child);
+    epoll_after_fork(child);
+    sock_leave();
+}
+
+static void in_parent(void)
+{
+    sock_after_fork(false);
+}
+
+static void in_child(void)
+{
+    sock_after_fork(true);
+}
+
+void fork_setup(void)
+{
+    ready = true;
+    pthread_atfork(sock_before_fork, in_parent, in_child);
+}

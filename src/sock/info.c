@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "sock/info.h"
+
+#include "base/sys.h"
+#include "shunt/info.h"
+
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <string.h>
+
+static uint64_t load(_Atomic uint64_t *n)
+{
+    return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+// The kernel counts for itself, so that calls which went past us are counted, too.
+static void carrier_bytes(int fd, struct shunt_info *info)
+{
+    struct tcp_info tcp = {0};
+    socklen_t n = sizeof tcp;
+    int unread = 0, unsent = 0;
+
+    if (sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &tcp, &n) || sys_ioctl(fd, SIOCINQ, &unread) ||
+        sys_ioctl(fd, SIOCOUTQNSD, &unsent))
+        return;
+    info->bytes_tx_lane[SHUNT_LANE_KERNEL] =
+        tcp.tcpi_bytes_sent - tcp.tcpi_bytes_retrans + (uint64_t)unsent;
+    info->bytes_rx_lane[SHUNT_LANE_KERNEL] = tcp.tcpi_bytes_received - (uint64_t)unread;
+}
+
+static void from_record(struct cm_record *rec, struct shunt_info *info)
+{
+    info->lane_tx = atomic_load_explicit(&rec->lane_tx, memory_order_relaxed);
+    info->lane_rx = atomic_load_explicit(&rec->lane_rx, memory_order_relaxed);
+    info->switches = atomic_load_explicit(&rec->switches, memory_order_relaxed);
+    for (int i = 0; i < SHUNT_LANES; i++) {
+        info->bytes_tx_lane[i] = load(&rec->bytes_tx[i]);
+        info->bytes_rx_lane[i] = load(&rec->bytes_rx[i]);
+    }
+    info->waits_spin = load(&rec->waits_spin);
+    info->waits_sleep = load(&rec->waits_sleep);
+    snprintf(info->rule, sizeof info->rule, "%s", rec->rule);
+    snprintf(info->reason, sizeof info->reason, "%s", rec->reason);
+}
+
+int info_shunt(struct conn *c, int fd, void *val, socklen_t *len)
+{
+    struct shunt_info info = {0};
+
+    if (!val || !len)
+        return -EFAULT;
+    if ((int)*len < 0)
+        return -EINVAL;
+    if (c->end)
+        from_record(&c->end->rec, &info);
+    if (!c->chan.shared)
+        carrier_bytes(fd, &info);
+    info.size = (uint32_t)MIN(sizeof info, (size_t)*len);
+    memcpy(val, &info, info.size);
+    *len = info.size;
+    return 0;
+}
+
+// The bytes of t that end with field are there.
+#define HAS(field) (len >= offsetof(struct tcp_info, field) + sizeof t->field)
+
+void info_tcp(struct conn *c, void *val, socklen_t len)
+{
+    struct tcp_info *t = val;
+    uint64_t tx = c->end->tx.tail, unread_by_peer;
+
+    unread_by_peer = tx - MIN(tx, atomic_load_explicit(&c->chan.tx->head, memory_order_relaxed));
+    if (HAS(tcpi_bytes_acked))
+        t->tcpi_bytes_acked += tx - unread_by_peer;
+    if (HAS(tcpi_bytes_received))
+        t->tcpi_bytes_received += c->end->rx.tail;
+    if (HAS(tcpi_bytes_sent))
+        t->tcpi_bytes_sent += tx;
+}

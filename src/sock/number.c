@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Numbers of Shunt's own, which programs know nothing of and must not hurt.
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "sock/self.h"
+#include "sock/sock.h"
+
+#include <fcntl.h>
+#include <stdalign.h>
+#include <stdlib.h>
+
+#define HAND_OVER_NS (1 * NS_PER_S)
+
+bool sock_is_own(int fd)
+{
+    return fdtab_kind(fd) == FD_OWN || (self.cm && cm_owns_fd(self.cm, fd));
+}
+
+// The bells of one connection.
+static bool bell_moved(struct conn *c, int oldfd, int newfd)
+{
+    int *bell = c->chan.bell == oldfd ? &c->chan.bell : &c->chan.peer_bell;
+
+    if (!c->chan.shared || *bell != oldfd)
+        return false;
+    *bell = newfd;
+    return true;
+}
+
+// Tells the one who uses oldfd. Under self.lock.
+static void moved(int oldfd, int newfd)
+{
+    if (fdtab_kind(oldfd) == FD_OWN) {
+        fdtab_set(newfd, FD_OWN, NULL);
+        fdtab_set(oldfd, FD_NONE, NULL);
+    }
+    cm_moved(self.cm, oldfd, newfd);
+    if (end_moved(oldfd, newfd))
+        return;
+    if (log_fd() == oldfd)
+        log_setup(log_level(), newfd);
+    for (int fd = 0; fd < fdtab_limit(); fd++) {
+        uintptr_t word = fdtab_word(fd);
+
+        if ((word & 15) == FD_CONN && bell_moved(fdtab_object(word), oldfd, newfd))
+            return;
+    }
+}
+
+static int move_away(int fd)
+{
+    int newfd = sys_fcntl(fd, F_DUPFD_CLOEXEC, fd + 1);
+
+    if (newfd < 0)
+        newfd = sys_fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (newfd < 0)
+        return -EBUSY;
+    sock_enter();
+    sock_lock(&self.lock, false);
+    moved(fd, newfd);
+    sock_unlock(&self.lock, false);
+    sock_leave();
+    return 0;
+}
+
+int sock_make_way(int newfd)
+{
+    if (sock_is_own(newfd))
+        return move_away(newfd);
+    conn_closing(newfd);
+    return 0;
+}
+
+void sock_hand_over(struct conn *c, int fd, const char *reason)
+{
+    if (c->stage == CONN_NEW)
+        c->inherited = true; // never to be offered
+    else if (c->stage != CONN_LISTEN && c->stage != CONN_RAW)
+        conn_go_back(c, fd, true, clock_now_ns() + HAND_OVER_NS, reason);
+}
+
+// ---- all that are open ----
+
+struct entry { // of getdents64(2)
+    uint64_t inode;
+    int64_t next;
+    uint16_t bytes;
+    uint8_t type;
+    char name[];
+};
+
+void sock_each_open_fd(void (*see)(int fd))
+{
+    alignas(struct entry) char buf[4096];
+    int dir =
+        (int)sys_call(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    long n;
+
+    while (dir >= 0 && (n = sys_call(SYS_getdents64, dir, buf, sizeof buf)) > 0) {
+        for (long at = 0; at < n;) {
+            const struct entry *e = (const struct entry *)(const void *)(buf + at);
+
+            if (e->name[0] != '.')
+                see(atoi(e->name));
+            at += e->bytes;
+        }
+    }
+    if (dir >= 0)
+        sys_close(dir);
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Options and requests. The kernel keeps them all, on the twin; what matters to the ring is
+// mirrored, and what a ring cannot do exactly brings the connection back first.
+#include "base/clock.h"
+#include "base/sys.h"
+#include "sock/info.h"
+#include "sock/move.h"
+#include "sock/real.h"
+#include "sock/self.h"
+#include "sock/sock.h"
+#include "shunt/info.h"
+
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/time.h>
+
+// ---- get ----
+
+int sock_getsockopt(struct conn *c, int fd, int level, int name, void *val, socklen_t *len)
+{
+    int err;
+
+    if (level == SOL_SHUNT)
+        return name == SHUNT_INFO ? info_shunt(c, fd, val, len) : -ENOPROTOOPT;
+    err = sys_getsockopt(fd, level, name, val, len);
+    if (!err && level == IPPROTO_TCP && name == TCP_INFO && c->chan.shared)
+        info_tcp(c, val, *len);
+    return err;
+}
+
+// ---- set ----
+
+// What a ring cannot do exactly; with a flag as value only when it is switched on.
+static bool is_twins(int level, int name)
+{
+    if (level == IPPROTO_TCP)
+        return name == TCP_ULP || name == TCP_REPAIR || name == TCP_INQ || name == TCP_MD5SIG;
+    if (level != SOL_SOCKET)
+        return false;
+    switch (name) {
+    case SO_ATTACH_FILTER:
+    case SO_ATTACH_BPF:
+    case SO_ZEROCOPY:
+    case SO_TIMESTAMP_OLD:
+    case SO_TIMESTAMPNS_OLD:
+    case SO_TIMESTAMPING_OLD:
+    case SO_TIMESTAMP_NEW:
+    case SO_TIMESTAMPNS_NEW:
+    case SO_TIMESTAMPING_NEW:
+    case SO_TXTIME:
+    case SO_PEEK_OFF:
+    case SO_MAX_PACING_RATE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_off(int name, const void *val, socklen_t len)
+{
+    return len == sizeof(int) && val && *(const int *)val == 0 && name != SO_PEEK_OFF;
+}
+
+static int64_t timeout_ns(int fd, int name)
+{
+    struct timeval tv = {0};
+    socklen_t n = sizeof tv;
+
+    if (sys_getsockopt(fd, SOL_SOCKET, name, &tv, &n))
+        return 0;
+    return tv.tv_sec * (int64_t)NS_PER_S + tv.tv_usec * (int64_t)NS_PER_US;
+}
+
+void opts_mirror(struct sock_end *e, int fd)
+{
+    int lowat = 1;
+    socklen_t n = sizeof lowat;
+
+    // as the kernel has rounded them
+    e->rcvtimeo_ns = timeout_ns(fd, SO_RCVTIMEO);
+    e->sndtimeo_ns = timeout_ns(fd, SO_SNDTIMEO);
+    if (!sys_getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &lowat, &n))
+        e->rcvlowat = (uint32_t)MAX(lowat, 1);
+}
+
+static bool is_mirrored(int level, int name)
+{
+    return level == SOL_SOCKET &&
+           (name == SO_RCVTIMEO_OLD || name == SO_SNDTIMEO_OLD || name == SO_RCVTIMEO_NEW ||
+            name == SO_SNDTIMEO_NEW || name == SO_RCVLOWAT);
+}
+
+int sock_setsockopt(struct conn *c, int fd, int level, int name, const void *val, socklen_t len)
+{
+    int err;
+
+    if (level == SOL_SHUNT)
+        return -ENOPROTOOPT;
+    if (is_twins(level, name) && !is_off(name, val, len))
+        sock_hand_over(c, fd, "a socket option that only the kernel knows");
+    err = (int)sys_call(SYS_setsockopt, fd, level, name, val, len);
+    if (!err && c->end && is_mirrored(level, name))
+        opts_mirror(c->end, fd);
+    return err;
+}
+
+// ---- flags and requests ----
+
+static void note_nonblock(struct conn *c, bool on)
+{
+    c->nonblock = on;
+    if (c->end && on)
+        end_set(c->end, END_NONBLOCK);
+    else if (c->end)
+        end_clear(c->end, END_NONBLOCK);
+}
+
+// Signals for I/O come from the twin only.
+static const char by_signal[] = "asked for signals when it is ready";
+
+int sock_setfl(struct conn *c, int fd, int flags)
+{
+    int err;
+
+    if (flags & O_ASYNC)
+        sock_hand_over(c, fd, by_signal);
+    err = sys_fcntl(fd, F_SETFL, flags);
+    if (!err)
+        note_nonblock(c, flags & O_NONBLOCK);
+    return err;
+}
+
+int sock_ioctl(struct conn *c, int fd, unsigned long request, void *arg)
+{
+    int err;
+
+    if (request == FIOASYNC && arg && *(int *)arg)
+        sock_hand_over(c, fd, by_signal);
+    err = sys_ioctl(fd, request, arg);
+    if (err)
+        return err;
+    switch (request) {
+    case FIONBIO:
+        note_nonblock(c, *(int *)arg);
+        break;
+    case FIONREAD:
+        if (c->chan.shared)
+            *(int *)arg = conn_unread(c, fd);
+        break;
+    case SIOCOUTQ:
+        if (c->chan.shared)
+            *(int *)arg = conn_unsent(c, fd);
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+// ---- connect ----
+
+// What it was connected to is over; bytes that are still in the ring are lost, as the kernel's are.
+static int disconnect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    if (c->stage >= CONN_FRESH)
+        sock_hand_over(c, fd, "connect() with AF_UNSPEC");
+    return (int)sys_call(SYS_connect, fd, addr, len);
+}
+
+int sock_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    int err;
+
+    if (addr && len >= sizeof addr->sa_family && addr->sa_family == AF_UNSPEC)
+        return disconnect(c, fd, addr, len);
+    err = real.connect(fd, addr, len) < 0 ? -errno : 0;
+    // an interrupted one goes on by itself, as does one that does not block
+    if (!err || err == -EINPROGRESS || err == -EINTR)
+        conn_connected(c, fd);
+    return err ? err : conn_require(c, fd);
+}
+
+// ---- shutdown ----
+
+// Writers are done when the lock is ours; the peer's kernel tells it of FIN once it has drained the
+// ring. Bytes that the twin must carry again go first: FIN comes after them.
+static void shut_tx(struct conn *c, int fd)
+{
+    bool alone = end_alone(c->end);
+
+    sock_enter();
+    sock_lock(&c->end->tx_lock, alone);
+    end_set(c->end, END_TX_SHUT);
+    conn_send_again(c, fd);
+    sock_unlock(&c->end->tx_lock, alone);
+    sock_leave();
+}
+
+// Readers and writers of ours that sleep on the bell look again.
+static void wake(struct conn *c)
+{
+    uint64_t one = 1;
+
+    sys_write(c->chan.bell, &one, sizeof one);
+}
+
+int sock_shutdown(struct conn *c, int fd, int how)
+{
+    int err;
+
+    if (how < SHUT_RD || how > SHUT_RDWR)
+        return -EINVAL;
+    if (c->end && how != SHUT_RD)
+        shut_tx(c, fd);
+    if (c->end && how != SHUT_WR)
+        end_set(c->end, END_RX_SHUT);
+    err = (int)sys_call(SYS_shutdown, fd, how);
+    if (c->chan.shared) {
+        if (!err && how != SHUT_RD)
+            chan_hint(&c->chan);
+        wake(c);
+    }
+    return err;
+}
