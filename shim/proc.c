@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// New processes and new programs. fork() itself needs no row: see pthread_atfork() in fork.c.
+#include "shim/shim.h"
+
+#include <alloca.h>
+#include <stdint.h>
+
+// ---- fork ----
+
+SHUNT_EXPORT pid_t _Fork(void)
+{
+    pid_t pid;
+
+    if (shim_vforked())
+        return LIBC(_Fork)();
+    sock_before_fork();
+    pid = LIBC(_Fork)();
+    sock_after_fork(pid == 0);
+    return pid;
+}
+
+// vfork returns twice on one stack, so its row may leave no frame behind: it marks the thread, then
+// jumps to libc's. Called from the stub below only.
+void *shim_before_vfork(void);
+__attribute__((used, visibility("hidden"))) void *shim_before_vfork(void)
+{
+    sock_before_vfork();
+    return (void *)LIBC(vfork);
+}
+
+#if defined(__x86_64__)
+__asm__(".pushsection .text\n"
+        ".globl vfork, __vfork\n"
+        ".type vfork, @function\n"
+        ".type __vfork, @function\n"
+        "vfork:\n"
+        "__vfork:\n"
+        "	endbr64\n"
+        "	sub $8, %rsp\n"
+        "	call shim_before_vfork\n"
+        "	add $8, %rsp\n"
+        "	jmp *%rax\n"
+        ".size vfork, .-vfork\n"
+        ".size __vfork, .-__vfork\n"
+        ".popsection\n");
+#elif defined(__aarch64__)
+__asm__(".pushsection .text\n"
+        ".globl vfork, __vfork\n"
+        ".type vfork, %function\n"
+        ".type __vfork, %function\n"
+        "vfork:\n"
+        "__vfork:\n"
+        "	stp x29, x30, [sp, #-16]!\n"
+        "	bl shim_before_vfork\n"
+        "	ldp x29, x30, [sp], #16\n"
+        "	br x0\n"
+        ".size vfork, .-vfork\n"
+        ".size __vfork, .-__vfork\n"
+        ".popsection\n");
+#else
+#error "write the stub of vfork for this machine"
+#endif
+
+struct start {
+    int (*fn)(void *);
+    void *arg;
+};
+
+static int start_forked(void *arg)
+{
+    struct start s = *(struct start *)arg;
+
+    sock_after_fork(true);
+    return s.fn(s.arg);
+}
+
+SHUNT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+{
+    struct start s = {fn, arg};
+    void *parent_tid, *tls, *child_tid;
+    va_list ap;
+    int pid;
+
+    va_start(ap, arg);
+    parent_tid = va_arg(ap, void *);
+    tls = va_arg(ap, void *);
+    child_tid = va_arg(ap, void *);
+    va_end(ap);
+    if (flags & CLONE_VM) {
+        if (!(flags & CLONE_THREAD))
+            sock_before_vfork();
+        return LIBC(clone)(fn, stack, flags, arg, parent_tid, tls, child_tid);
+    }
+    if (shim_vforked())
+        return LIBC(clone)(fn, stack, flags, arg, parent_tid, tls, child_tid);
+    sock_before_fork();
+    pid = LIBC(clone)(start_forked, stack, flags, &s, parent_tid, tls, child_tid);
+    sock_after_fork(false);
+    return pid;
+}
+SHIM_ALIAS(__clone, clone);
+
+// ---- exec ----
+
+SHUNT_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
+{
+    sock_before_exec(path, envp, false);
+    return LIBC(execve)(path, argv, envp);
+}
+
+SHUNT_EXPORT int execv(const char *path, char *const argv[])
+{
+    sock_before_exec(path, environ, false);
+    return LIBC(execv)(path, argv);
+}
+
+SHUNT_EXPORT int execvp(const char *file, char *const argv[])
+{
+    sock_before_exec(file, environ, true);
+    return LIBC(execvp)(file, argv);
+}
+
+SHUNT_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
+{
+    sock_before_exec(file, envp, true);
+    return LIBC(execvpe)(file, argv, envp);
+}
+
+SHUNT_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
+{
+    char path[32];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    sock_before_exec(path, envp, false);
+    return LIBC(fexecve)(fd, argv, envp);
+}
+
+// A path under a directory is not followed: what survives goes back to the twin, which is always
+// right.
+SHUNT_EXPORT int execveat(int dir, const char *path, char *const argv[], char *const envp[],
+                          int flags)
+{
+    sock_before_exec(dir == AT_FDCWD || *path == '/' ? path : NULL, envp, false);
+    return LIBC(execveat)(dir, path, argv, envp, flags);
+}
+
+static int count_args(va_list ap)
+{
+    int n = 1;
+
+    while (va_arg(ap, char *))
+        n++;
+    return n;
+}
+
+// Fills argv[0..n] with first, the other n - 1 arguments of ap, and NULL.
+static void take_args(char **argv, const char *first, int n, va_list ap)
+{
+    argv[0] = (char *)first;
+    for (int i = 1; i <= n; i++)
+        argv[i] = va_arg(ap, char *);
+}
+
+// The three with a list of arguments. On the stack, because a child of vfork may not use malloc.
+SHUNT_EXPORT int execl(const char *path, const char *arg, ...)
+{
+    char **argv;
+    va_list ap;
+    int n;
+
+    va_start(ap, arg);
+    n = count_args(ap);
+    va_end(ap);
+    argv = alloca(((size_t)n + 1) * sizeof *argv);
+    va_start(ap, arg);
+    take_args(argv, arg, n, ap);
+    va_end(ap);
+    return execv(path, argv);
+}
+
+SHUNT_EXPORT int execlp(const char *file, const char *arg, ...)
+{
+    char **argv;
+    va_list ap;
+    int n;
+
+    va_start(ap, arg);
+    n = count_args(ap);
+    va_end(ap);
+    argv = alloca(((size_t)n + 1) * sizeof *argv);
+    va_start(ap, arg);
+    take_args(argv, arg, n, ap);
+    va_end(ap);
+    return execvp(file, argv);
+}
+
+SHUNT_EXPORT int execle(const char *path, const char *arg, ...)
+{
+    char **argv, **envp;
+    va_list ap;
+    int n;
+
+    va_start(ap, arg);
+    n = count_args(ap);
+    va_end(ap);
+    argv = alloca(((size_t)n + 1) * sizeof *argv);
+    va_start(ap, arg);
+    take_args(argv, arg, n, ap);
+    envp = va_arg(ap, char **);
+    va_end(ap);
+    return execve(path, argv, envp);
+}
+
+// ---- spawn ----
+
+SHUNT_EXPORT int posix_spawn(pid_t *pid, const char *path,
+                             const posix_spawn_file_actions_t *actions,
+                             const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+{
+    sock_before_exec(path, envp, false);
+    return LIBC(posix_spawn)(pid, path, actions, attr, argv, envp);
+}
+
+SHUNT_EXPORT int posix_spawnp(pid_t *pid, const char *file,
+                              const posix_spawn_file_actions_t *actions,
+                              const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+{
+    sock_before_exec(file, envp, true);
+    return LIBC(posix_spawnp)(pid, file, actions, attr, argv, envp);
+}
+
+SHUNT_EXPORT int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd,
+                                                  int newfd)
+{
+    shim_hand_over(fd, "handed to a program that was spawned");
+    return LIBC(posix_spawn_file_actions_adddup2)(actions, fd, newfd);
+}
+
+static const char shell[] = "/bin/sh";
+
+SHUNT_EXPORT int system(const char *command)
+{
+    if (command)
+        sock_before_exec(shell, environ, false);
+    return LIBC(system)(command);
+}
+
+SHUNT_EXPORT FILE *popen(const char *command, const char *type)
+{
+    sock_before_exec(shell, environ, false);
+    return LIBC(popen)(command, type);
+}
+SHIM_ALIAS(_IO_popen, popen);

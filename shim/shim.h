@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the rows share. A row looks its fd up; an fd that Shunt does not know costs one load more
+// than libc alone. Only rows set errno.
+#ifndef SHUNT_SHIM_SHIM_H
+#define SHUNT_SHIM_SHIM_H
+
+#include "shim/libc.h"
+#include "sock/sock.h"
+#include "sock/thread.h"
+
+#include <errno.h>
+#include <time.h>
+
+#define SHIM_NS_PER_US 1000ULL
+#define SHIM_NS_PER_MS 1000000ULL
+#define SHIM_NS_PER_S  1000000000ULL
+
+// Another function of the shim under a second name.
+#define SHIM_ALIAS(name, target)                                                                   \
+    extern __typeof__(target) name __attribute__((alias(#target), visibility("default")))
+
+// 0 and up as it is, -errno to errno and -1.
+static inline long shim_ret(long r)
+{
+    if (likely(r >= 0))
+        return r;
+    errno = (int)-r;
+    return -1;
+}
+
+static inline uint64_t shim_now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * SHIM_NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+// True in a child that vfork made: its memory is its parent's, its fds are not, so that nothing
+// that we know of fds may be used or changed.
+static inline bool shim_vforked(void)
+{
+    return unlikely(sock_thread.vfork_parent) && sock_vforked();
+}
+
+// The connection behind fd in any stage, held; NULL: none of ours, libc's function is right.
+static inline struct conn *shim_conn(int fd)
+{
+    if (likely((fdtab_word(fd) & 15) != FD_CONN) || shim_vforked())
+        return NULL;
+    return conn_get(fd);
+}
+
+// The same, only if bytes may have to go by a ring one day.
+static inline struct conn *shim_stream(int fd)
+{
+    uintptr_t word = fdtab_word(fd);
+    const struct conn *c = fdtab_object(word);
+
+    if (likely((word & 15) != FD_CONN) || c->stage == CONN_RAW || c->stage < CONN_FRESH)
+        return NULL;
+    return shim_conn(fd);
+}
+
+// Would shim_stream() find something?
+static inline bool shim_is_stream(int fd)
+{
+    struct conn *c = shim_stream(fd);
+
+    if (c)
+        conn_put(c);
+    return c;
+}
+
+// c->stage is compared above.
+_Static_assert(CONN_NEW < CONN_FRESH && CONN_LISTEN < CONN_FRESH, "order of the stages");
+
+// Takes fd back to the twin for good before libc or somebody else uses it behind our back.
+void shim_hand_over(int fd, const char *reason);
+
+#endif
