@@ -25,5 +25,3 @@ docs-policy: src/policy/document
 .PHONY: docs-policy
 
 dist_man_MANS += docs/man/shunt.conf.5
-policyconfdir = $(sysconfdir)
-dist_policyconf_DATA = conf/shunt.conf

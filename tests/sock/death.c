@@ -3,6 +3,7 @@
 #include "common/epoll.h"
 
 #include <poll.h>
+#include <stdlib.h>
 
 static int64_t kill_self(struct conn *self, int64_t sig)
 {
