@@ -20,12 +20,12 @@
 #define WHEEL_NONE       UINT32_MAX
 
 struct wheel_node {
-    uint64_t deadline_ns; // valid while armed
-    uint32_t next, prev;  // indexes in the slot's list; WHEEL_NONE ends it
-    uint16_t slot;        // level * WHEEL_SLOTS + slot, or WHEEL_IDLE
-};
+    uint64_t deadline_ns;              // valid while armed
+    uint32_t next, prev;               // indexes in the slot's list; WHEEL_NONE ends it
+    uint32_t slot;                     // level * WHEEL_SLOTS + slot, or WHEEL_IDLE
+} __attribute__((packed, aligned(4))); // 20 bytes: a connection counts them
 
-#define WHEEL_IDLE UINT16_MAX
+#define WHEEL_IDLE UINT32_MAX
 
 struct wheel {
     uint64_t now_tick;           // every slot before it has been emptied

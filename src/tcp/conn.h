@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "base/wheel.h"
-#include "wire/addr.h"
+#include "wire/segment.h"
 
 #define TCP_NONE UINT32_MAX // no connection, no span
 
@@ -58,146 +58,161 @@ enum tcp_timer {
 
 enum tcp_ca_state { TCP_CA_OPEN, TCP_CA_DISORDER, TCP_CA_CWR, TCP_CA_RECOVERY, TCP_CA_LOSS };
 
-struct cc_cubic {
-    uint64_t epoch_ns;  // start of the present growth; 0: none
-    uint64_t k_ns;      // time from there to w_max
-    uint32_t w_max;     // bytes
-    uint32_t w_est;     // bytes: what Reno would have
-    uint32_t est_acked; // bytes acked, not yet counted into w_est
-    uint32_t frac;      // bytes of growth times cwnd, carried over
+struct cc_cubic {      // RFC 9438
+    uint64_t epoch_ns; // start of the present growth; 0: none
+    uint64_t k_ns;     // time from there to w_max
+    uint32_t w_max;    // bytes
+    uint32_t w_start;  // bytes: the window when the epoch began
+    uint32_t w_est;    // bytes: what Reno would have
 };
 
-struct hystart {
-    uint64_t round_min_ns, last_min_ns;
-    uint32_t round_end; // sequence number
-    uint32_t css_base_us;
+struct hystart {                                     // RFC 9406
+    uint32_t round_min_ns, last_min_ns, css_base_ns; // UINT32_MAX: not known
+    uint32_t round_end;                              // sequence number
     uint8_t samples, css_rounds;
     bool css, done;
 };
 
 struct cc_bbr {
-    uint64_t bw[3];       // windowed maximum of the delivery rate, bytes a second
-    uint32_t bw_round[3]; // the rounds they were seen in
-    uint32_t round;
-    uint64_t next_round_delivered;
-    uint64_t probe_rtt_done_ns, cycle_ns;
+    uint64_t bw[2]; // bytes a second: maximum of this half of the filter's window, and of the last
     uint64_t full_bw;
-    uint8_t mode, cycle, full_count;
-    uint8_t round_start : 1, full : 1, probe_rtt_round : 1, restore : 1, idle : 1;
+    uint32_t probe_rtt_done_ms, cycle_us; // 0: not there yet; start of the present phase
+    uint32_t round, half_round;           // round trips seen; the one in which bw[0] began
+    uint32_t round_delivered; // a round ends when data sent after this mark is acknowledged
     uint32_t prior_cwnd;
+    uint8_t mode, cycle, full_count;
+    uint8_t round_start : 1, full : 1, probe_rtt_round : 1, idle : 1;
 };
 
-// Hot fields first. Units: bytes, ns (_ns), ms (_ms), sequence numbers where no unit is named.
+// Units: bytes, ns (_ns), ms (_ms), sequence numbers where no unit is named. What one segment of a
+// bulk transfer touches comes first.
 struct tcp_conn {
     struct tcp_tuple tuple; // immutable between open and release
     uint32_t hash_next;     // demux chain
-    uint8_t state;          // enum tcp_state; written by tcp_conn_move() alone
-    uint8_t ca_state;       // enum tcp_ca_state
-    uint8_t cc;             // index into the table of cc.c
-    uint8_t loss_timer;     // enum tcp_loss_timer
+    uint64_t user;          // the host's own word
+    uint64_t tx_pos;        // stream position of the first unacknowledged byte, at tx_seq
+    uint64_t rx_pos;        // stream position of rcv_nxt (the FIN takes none)
 
-    // RFC 9293, 3.3.1: send sequence variables
-    uint32_t snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, snd_up, iss;
-    uint32_t snd_wnd_max; // largest window seen: for silly-window avoidance
-    uint32_t tx_seq;      // sequence number of the ring byte at tx_pos
-    uint64_t tx_pos;      // stream position of the first unacknowledged byte
-
-    // receive sequence variables
-    uint32_t rcv_nxt, rcv_up, irs;
-    uint32_t rcv_adv;   // right edge last advertised
-    uint32_t rcv_acked; // rcv_nxt that the last segment sent carried (Last.ACK.sent of RFC 7323)
-    uint32_t rcv_limit; // bytes of the receive ring that auto-tuning offers
-    uint64_t rx_pos;    // stream position of rcv_nxt (the FIN takes none)
-    uint32_t ts_recent;
-    uint32_t ts_offset; // added to our clock for this peer
-    uint64_t ts_recent_ns;
-
-    uint16_t mss;      // payload bytes of a full segment to this peer, options taken off
-    uint16_t mss_peer; // what its SYN said
-    uint16_t mss_rcv;  // largest payload lately seen: when to acknowledge
-    uint16_t pmtu;
-    uint32_t super_max; // largest payload in one segment; mss where the queue does not cut
-    uint8_t snd_wscale, rcv_wscale;
-    uint8_t quick_acks; // acknowledge at once that many times
-    uint8_t dupacks;
-
-    // negotiated, set and pending; one bit each
-    uint32_t wscale_ok : 1, ts_ok : 1, sack_ok : 1, ecn_ok : 1;
-    uint32_t ece_pending : 1; // a CE mark was seen: ECE until CWR
-    uint32_t cwr_pending : 1; // the window was cut for ECE: CWR with the next new data
-    uint32_t ack_now : 1, ack_delayed : 1, challenge : 1, probe_now : 1, tlp_now : 1, rst_now : 1;
-    uint32_t fin_queued : 1; // the program has closed its sending side
-    uint32_t fin_sent : 1, fin_acked : 1, fin_received : 1;
-    uint32_t rx_shut : 1; // the program reads no more
-    uint32_t orphan : 1;  // the host has let go: release when done
-    uint32_t has_rings : 1, active_open : 1, ready : 1, in_wheel_tw : 1;
-    uint32_t nodelay : 1, cork : 1, quickack : 1, keepalive : 1, urgent_valid : 1;
-    uint32_t rack_reordered : 1, tlp_retrans : 1, frto : 1, wnd_limited : 1, hole_seen : 1;
-    uint8_t tfo : 4; // enum in tfo.h
-    uint8_t urgent_inline : 1;
-
-    // round trip: RFC 6298
-    uint64_t srtt_ns, rttvar_ns, rto_ns, min_rtt_ns, min_rtt_at_ns;
-    uint8_t backoff, retries, probes, syn_retries;
-
-    // in flight: the scoreboard of spans
-    uint32_t span_first, span_last, span_hint;
-    uint32_t ooo_first; // spans of data received out of order
-    uint16_t span_count, ooo_count;
-    uint32_t sacked, lost, retrans; // bytes
-    uint32_t recovery_point;        // ends the present recovery
-
-    // congestion window, PRR (RFC 6937), undo
-    uint32_t cwnd, ssthresh, prior_cwnd, prior_ssthresh;
-    uint32_t prr_delivered, prr_out, prr_flight;
-    uint32_t undo_point, undo_bytes;
-    uint32_t retrans_ts; // timestamp of the first retransmission: Eifel detection
-
-    // RACK-TLP (RFC 8985)
-    uint64_t rack_sent_ns, rack_rtt_ns;
-    uint32_t rack_end, rack_fack, rack_dsack_end, tlp_end;
-    uint8_t rack_mult, rack_persist;
-
-    // delivery rate and pacing
-    uint64_t delivered, delivered_ns, rate_first_ns, app_limited;
-    uint64_t pacing_rate; // bytes a second; 0: not paced
+    uint64_t srtt_ns, rttvar_ns; // RFC 6298; 0: no sample yet
+    uint64_t rack_sent_ns;       // RFC 8985: when the newest that was delivered had been sent
+    uint64_t delivered_ns, rate_first_ns; // delivery rate: last delivery; start of the sample
+    uint64_t pacing_rate;                 // bytes a second; 0: not paced
+    uint64_t timer_ns[TCP_TIMERS];        // CLOCK_NEVER: off
     union {
         struct {
             struct cc_cubic cubic;
             struct hystart hystart;
         };
         struct cc_bbr bbr;
+        struct {                                   // of a listener
+            uint32_t backlog, waiting, handshakes; // limit; accept queue; SYN queue
+            struct tcp_link accept, syns;          // first and last of both queues
+        } listen;
     };
 
+    uint8_t state;      // enum tcp_state; written by tcp_conn_move() alone
+    uint8_t ca_state;   // enum tcp_ca_state
+    uint8_t cc;         // index into the table of cc.c
+    uint8_t loss_timer; // enum tcp_loss_timer
+
+    // RFC 9293, 3.3.1: send sequence variables
+    uint32_t snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, snd_up;
+    uint32_t snd_wnd_max; // largest window seen: for silly-window avoidance
+    uint32_t tx_seq;      // sequence number of the ring byte at tx_pos
+
+    // receive sequence variables
+    uint32_t rcv_nxt, rcv_up;
+    uint32_t rcv_adv;   // right edge last advertised
+    uint32_t rcv_acked; // rcv_nxt that the last segment sent carried (Last.ACK.sent of RFC 7323)
+    uint32_t rcv_limit; // bytes of the receive ring that auto-tuning offers
+    uint32_t ts_recent, ts_recent_s;
+    uint32_t ts_offset; // added to our clock for this peer
+
+    // agreed upon with the peer
+    uint32_t wscale_ok : 1, ts_ok : 1, sack_ok : 1, ecn_ok : 1;
+    // to be sent
+    uint32_t ack_now : 1, rst_now : 1, probe_now : 1, tlp_now : 1;
+    uint32_t force : 1;       // what fits the window goes, however small
+    uint32_t ece_pending : 1; // a CE mark was seen: ECE until CWR
+    uint32_t cwr_pending : 1; // the window was cut for ECE: CWR with the next new data
+    // the ends of the streams
+    uint32_t fin_queued : 1; // the program has closed its sending side
+    uint32_t fin_sent : 1, fin_received : 1;
+    uint32_t fin_ahead : 1; // the last number received out of order is the peer's FIN
+    uint32_t rx_shut : 1;   // the program reads no more
+    uint32_t orphan : 1;    // the host has let go: release when done
+    uint32_t has_rings : 1, active : 1;
+    uint32_t in_use : 1; // not in the free list
+    uint32_t ready : 1, queued : 1,
+        in_table : 1; // in the ready list, a listener's, the demux table
+    // options of the program
+    uint32_t nodelay : 1, cork : 1, quickack : 1, keepalive : 1, tune_off : 1, defer : 1;
+    uint32_t tfo : 1;      // Fast Open wanted
+    uint32_t tfo_data : 1; // our SYN carried data
+    uint32_t tfo_ask : 1;  // of a child: its SYN-ACK brings a cookie
+    // loss detection
+    uint8_t reordered : 1, tlp_out : 1, tlp_retrans : 1, wnd_limited : 1;
+    uint8_t syn_lost : 1, urgent_in : 1, urgent_out : 1;
+    uint8_t frto : 2; // RFC 5682, 3.1: the step that the next acknowledgement is for; 0: not in use
+    uint8_t quick_acks; // acknowledge at once that many times
+    uint8_t dupacks;
+    uint8_t snd_wscale, rcv_wscale;
+    uint8_t backoff, retries, probes;
+    uint8_t tos;
+    uint8_t soft_error; // errno of the last soft ICMP error: why a handshake timed out
+    uint8_t rack_mult, rack_persist, syn_retries, keep_count;
+
+    uint16_t mss;       // payload bytes of a full segment to this peer, options taken off
+    uint16_t mss_peer;  // what its SYN said
+    uint16_t mss_rcv;   // largest payload lately seen: when to acknowledge
+    uint16_t mss_user;  // TCP_SET_MSS; 0: none
+    uint16_t super_max; // largest payload in one segment; at least mss
+    uint16_t super_cap; // what the queue takes at most
+
+    // in flight: the scoreboard of spans
+    uint32_t span_first, span_last, span_hint;
+    uint32_t ooo_first; // spans of data received out of order
+    uint16_t span_count, ooo_count;
+    uint32_t sacked, lost, retrans; // bytes
+
+    // congestion window, PRR (RFC 6937), undo
+    uint32_t cwnd, ssthresh, prior_cwnd, prior_ssthresh;
+    uint32_t recovery_point; // ends the present recovery
+    uint32_t prr_delivered, prr_out, prr_flight;
+    uint32_t undo_point; // SND.UNA when the window was cut
+    uint32_t undo_bytes; // sent again since, and not yet reported twice; UINT32_MAX: no undo
+    uint32_t retrans_ts; // timestamp of the first retransmission: Eifel detection
+
+    // round trip: RFC 6298
+    uint32_t min_rtt_ns;         // UINT32_MAX: none; saturates at 4.29 s
+    uint32_t min_rtt_at_ms;
+
+    // RACK-TLP (RFC 8985)
+    uint32_t rack_rtt_ns, rack_end, rack_fack, rack_dsack_end, tlp_end;
+
+    uint32_t delivered, app_limited; // bytes, modulo 2^32
     // timers
-    uint64_t timer_ns[TCP_TIMERS]; // CLOCK_NEVER: off
     struct wheel_node wheel;       // armed at or before the earliest of them
-    uint64_t last_rx_ns, last_tx_ns;
+    uint32_t last_rx_ms, last_tx_ms;
+    uint32_t stall_ms; // since when nothing of what is in flight, or waits, was acknowledged
 
     // receive-side acknowledgement detail
-    struct {
-        uint32_t start, end;
-    } dsack;                 // end == start: none to report
-    uint32_t sack_recent[3]; // starts of the spans that changed last, latest first
+    uint32_t sack_recent;   // start of the range that changed last
+    struct seg_range dsack; // end == start: none to report
+    uint32_t challenge_ms;  // when the last challenge ACK went out
 
     // path MTU, receive auto-tuning
-    uint16_t mtu_low, mtu_high, mtu_probe;
-    uint32_t mtu_probe_end;
-    uint64_t mtu_next_ns;
-    uint64_t tune_ns, tune_pos;
+    uint16_t pmtu, mtu_low, mtu_high, mtu_probe; // 0: no search, no probe under way
+    uint16_t mtu_next_s;
+    int16_t error; // 0, or the negative errno that ended the connection
+    uint32_t tune_us, tune_seq;
 
-    // options that the program sets
     uint32_t keep_idle_ms, keep_interval_ms, user_timeout_ms;
-    uint8_t keep_count, tos;
-    int16_t error; // 0, or the negative errno that ended the connection or waits to be read
-
-    // places
-    uint32_t listener;               // of a child: its listener until accepted
-    uint32_t backlog, pending, syns; // of a listener: limit, accept queue, SYN queue
-    struct tcp_link out;             // list of connections with something to send
-    struct tcp_link side;            // accept queue, TIME-WAIT list or free list
-    uint64_t user;                   // the host's own word
+    uint32_t listener;    // of a child until it is accepted
+    struct tcp_link out;  // list of connections with something to send
+    struct tcp_link side; // accept queue, TIME-WAIT list or free list
 };
 
+_Static_assert(sizeof(struct tcp_conn) <= 512, "a connection costs at most 512 bytes");
 
 #endif

@@ -82,9 +82,9 @@ struct tcp_config {
     uint8_t cc;         // of new connections: tcp_cc_named(); default cubic
     uint8_t ecn;        // enum tcp_ecn; default TCP_ECN_PASSIVE
     bool timestamps, window_scaling, sack, tlp, pacing, mtu_probing, autotune, syn_cookies; // true
-    bool tfo_client, tfo_server; // default false
-    uint32_t initial_window;     // segments; default 10 (RFC 6928)
-    uint32_t rcv_initial;        // bytes of window offered at first; default 65,536
+    bool tfo_client, tfo_server;   // default false
+    uint32_t initial_window;       // segments; default 10 (RFC 6928)
+    uint32_t rcv_initial, rcv_max; // bytes of window offered at first and at most; 65,536, 16 MiB
     uint64_t rto_initial_ns, rto_min_ns, rto_max_ns;                   // 1 s, 200 ms, 120 s
     uint64_t delack_ns;                                                // 40 ms
     uint64_t time_wait_ns, fin_timeout_ns;                             // 60 s, 60 s

@@ -12,7 +12,6 @@ struct ip_addr {
     union {
         uint8_t b[16];
         uint32_t w[4]; // network order, as they lie in memory
-        uint64_t q[2];
     };
 };
 
@@ -35,7 +34,7 @@ static inline struct ip_addr ip_addr_v6(const void *bytes16)
 
 static inline bool ip_addr_equal(const struct ip_addr *a, const struct ip_addr *b)
 {
-    return a->q[0] == b->q[0] && a->q[1] == b->q[1];
+    return !memcmp(a->b, b->b, sizeof a->b);
 }
 
 static inline bool ip_addr_is_v4(const struct ip_addr *a)
@@ -48,7 +47,7 @@ static inline bool ip_addr_is_v4(const struct ip_addr *a)
 // True for ::, and for 0.0.0.0 in its mapped form.
 static inline bool ip_addr_is_any(const struct ip_addr *a)
 {
-    return !a->w[3] && !a->q[0] && (!a->w[2] || ip_addr_is_v4(a));
+    return !a->w[3] && !a->w[0] && !a->w[1] && (!a->w[2] || ip_addr_is_v4(a));
 }
 
 // True for 224.0.0.0/4, 255.255.255.255 and ff00::/8: no TCP peer (RFC 9293, 3.9.2.3).

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "tcp/span.h"
+
+#include "base/util.h"
+#include "tcp/arena.h"
+
+uint32_t span_alloc(struct tcp_ctx *ctx)
+{
+    uint32_t i = ctx->arena->span_free;
+
+    if (i == TCP_NONE)
+        return TCP_NONE;
+    ctx->arena->span_free = span_at(ctx, i)->next;
+    ctx->arena->counters.spans++;
+    return i;
+}
+
+void span_free(struct tcp_ctx *ctx, uint32_t i)
+{
+    span_at(ctx, i)->next = ctx->arena->span_free;
+    ctx->arena->span_free = i;
+    ctx->arena->counters.spans--;
+}
+
+static void stamp(const struct tcp_conn *c, struct tcp_span *s, uint64_t now_ns)
+{
+    s->sent_ns = now_ns;
+    s->delivered = c->delivered;
+    s->delivered_ns = c->delivered_ns;
+    s->first_ns = c->rate_first_ns;
+}
+
+// The last span can take more where nothing tells its bytes from the new ones.
+static bool can_extend(const struct tcp_span *last, uint64_t now_ns, uint32_t flags)
+{
+    return last->sent_ns == now_ns && last->flags == flags && !(flags & SPAN_PROBE);
+}
+
+static bool is_plain(const struct tcp_span *s)
+{
+    return !(s->flags & (SPAN_SACKED | SPAN_LOST | SPAN_EVER | SPAN_PROBE));
+}
+
+static bool has_fresh(const struct tcp_ctx *ctx, const struct tcp_conn *c)
+{
+    return c->span_count < SPANS_IN_FLIGHT_MAX && ctx->arena->span_free != TCP_NONE;
+}
+
+bool span_may_push(const struct tcp_ctx *ctx, const struct tcp_conn *c)
+{
+    return has_fresh(ctx, c) || (c->span_last != TCP_NONE && is_plain(span_at(ctx, c->span_last)));
+}
+
+static void append(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t i)
+{
+    struct tcp_span *s = span_at(ctx, i);
+
+    s->next = TCP_NONE;
+    s->prev = c->span_last;
+    if (c->span_last == TCP_NONE)
+        c->span_first = c->span_hint = i;
+    else
+        span_at(ctx, c->span_last)->next = i;
+    c->span_last = i;
+    c->span_count++;
+}
+
+void span_push(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns, uint32_t start,
+               uint32_t end, uint32_t flags)
+{
+    struct tcp_span *s = c->span_last == TCP_NONE ? NULL : span_at(ctx, c->span_last);
+    uint32_t i;
+
+    // Joined to an older span, the bytes make its time move on: loss is found later, never wrongly.
+    if (s && (can_extend(s, now_ns, flags) || !has_fresh(ctx, c))) {
+        s->end = end;
+        s->sent_ns = now_ns;
+        return;
+    }
+    i = span_alloc(ctx);
+    s = span_at(ctx, i);
+    s->start = start;
+    s->end = end;
+    s->flags = flags;
+    stamp(c, s, now_ns);
+    append(ctx, c, i);
+}
+
+uint32_t span_split(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t i, uint32_t seq)
+{
+    struct tcp_span *s = span_at(ctx, i), *right;
+    uint32_t r = c->span_count < SPANS_IN_FLIGHT_MAX ? span_alloc(ctx) : TCP_NONE;
+
+    if (r == TCP_NONE)
+        return TCP_NONE;
+    right = span_at(ctx, r);
+    *right = *s;
+    right->start = seq;
+    right->prev = i;
+    s->end = seq;
+    s->next = r;
+    if (right->next == TCP_NONE)
+        c->span_last = r;
+    else
+        span_at(ctx, right->next)->prev = r;
+    c->span_count++;
+    return r;
+}
+
+void span_join_sacked(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t i)
+{
+    struct tcp_span *s = span_at(ctx, i), *next;
+    uint32_t n = s->next;
+
+    if (n == TCP_NONE || !(s->flags & SPAN_SACKED) || !(span_at(ctx, n)->flags & SPAN_SACKED))
+        return;
+    next = span_at(ctx, n);
+    s->end = next->end;
+    s->flags |= next->flags & SPAN_EVER;
+    s->next = next->next;
+    if (next->next == TCP_NONE)
+        c->span_last = i;
+    else
+        span_at(ctx, next->next)->prev = i;
+    if (c->span_hint == n)
+        c->span_hint = i;
+    c->span_count--;
+    span_free(ctx, n);
+}
+
+void span_pop(struct tcp_ctx *ctx, struct tcp_conn *c)
+{
+    uint32_t i = c->span_first;
+
+    c->span_first = span_at(ctx, i)->next;
+    if (c->span_first == TCP_NONE)
+        c->span_last = TCP_NONE;
+    else
+        span_at(ctx, c->span_first)->prev = TCP_NONE;
+    if (c->span_hint == i)
+        c->span_hint = c->span_first;
+    c->span_count--;
+    span_free(ctx, i);
+}
+
+void span_clear(struct tcp_ctx *ctx, struct tcp_conn *c)
+{
+    uint32_t i, next;
+
+    while (c->span_first != TCP_NONE)
+        span_pop(ctx, c);
+    for (i = c->ooo_first; i != TCP_NONE; i = next) {
+        next = span_at(ctx, i)->next;
+        span_free(ctx, i);
+    }
+    c->ooo_first = TCP_NONE;
+    c->ooo_count = 0;
+    c->sacked = c->lost = c->retrans = 0;
+}
+
+void span_mark_lost(struct tcp_conn *c, struct tcp_span *s)
+{
+    if (s->flags & SPAN_RETRANS) {
+        s->flags &= ~SPAN_RETRANS;
+        c->retrans -= span_len(s);
+    }
+    if (s->flags & (SPAN_LOST | SPAN_SACKED))
+        return;
+    s->flags |= SPAN_LOST;
+    c->lost += span_len(s);
+}
+
+void span_unmark_lost(struct tcp_conn *c, struct tcp_span *s)
+{
+    if (s->flags & SPAN_RETRANS)
+        c->retrans -= span_len(s);
+    if (s->flags & SPAN_LOST)
+        c->lost -= span_len(s);
+    s->flags &= ~(SPAN_LOST | SPAN_RETRANS);
+}
