@@ -51,21 +51,21 @@ struct epoll_set {
     alignas(64) struct sock_lock lock;
     int epfd; // one of its numbers
     uint32_t fds, generation;
-    bool tagged;            // some registration in the kernel carries a tag, or did
-    bool exposed;           // somebody waits for the epoll fd itself: nothing may stay hot
-    bool forked;            // a child has a copy, used or not
-    bool inherited;         // this is the child's copy, not used yet
-    bool common;            // used by several processes: its connections stay with the kernel
-    bool doubled;           // a connection is in it under two numbers
-    bool stale;             // a raised connection was found not ready: a process took it back
-    bool turn;              // with room for one event only: the kernel's turn
-    uint32_t pass;          // counts up with each collection of events
-    uint32_t raised;        // watches
-    uint32_t spin_us;       // longest that a rule of its connections allows
-    uint32_t sleepers;      // threads inside the kernel's wait
-    int kick;               // eventfd that wakes one of them; -1: not made yet
-    uint64_t looked;        // ticks, when the kernel was asked last
-    _Atomic uint64_t *mark; // in memory that the family shares, see epoll_family.c; may be NULL
+    bool tagged;               // some registration in the kernel carries a tag, or did
+    bool exposed;              // somebody waits for the epoll fd itself: nothing may stay hot
+    bool forked;               // a child has a copy, used or not
+    bool inherited;            // this is the child's copy, not used yet
+    bool common;               // used by several processes: its connections stay with the kernel
+    bool doubled;              // a connection is in it under two numbers
+    bool stale;                // a raised connection was found not ready: a process took it back
+    bool turn;                 // with room for one event only: the kernel's turn
+    uint32_t pass;             // counts up with each collection of events
+    _Atomic uint32_t raised;   // watches
+    uint32_t spin_us;          // longest that a rule of its connections allows
+    _Atomic uint32_t sleepers; // threads inside the kernel's wait
+    int kick;                  // eventfd that wakes one of them; -1: not made yet
+    uint64_t looked;           // ticks, when the kernel was asked last
+    _Atomic uint64_t *mark;    // in memory that the family shares, see epoll_family.c; may be NULL
     struct spin_memory spin;
     struct list hot, waiting;
     struct list watches, in_sets;

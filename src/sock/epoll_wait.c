@@ -93,7 +93,7 @@ static void take_tagged(struct wait *w, enum tag_kind kind, struct epoll_watch *
     if (kind == TAG_KICK)
         return;
     if (kind == TAG_TWIN) {
-        watch->edge = true;
+        watch->edge |= (events & (EPOLLIN | EPOLLOUT | EPOLLPRI)) != 0;
         if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
             conn_look(watch->conn, watch->fd);
     }
@@ -186,9 +186,13 @@ static int spin(struct wait *w)
 {
     struct epoll_set *s = w->set;
     struct spin sp;
+    bool any_hot;
     int n = 0;
 
-    if (list_empty(&s->hot) || !spin_begin(&sp, &s->spin, ready_spin_us(&w->call, s->spin_us)))
+    epoll_take(&s->lock);
+    any_hot = !list_empty(&s->hot);
+    epoll_drop(&s->lock);
+    if (!any_hot || !spin_begin(&sp, &s->spin, ready_spin_us(&w->call, s->spin_us)))
         return 0;
     do {
         clock_pause();

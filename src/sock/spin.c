@@ -29,7 +29,7 @@ static bool pays(const struct spin_memory *m, uint64_t limit_ticks)
 {
     static _Thread_local uint32_t refusals;
 
-    if (m->wait_ticks <= limit_ticks)
+    if (atomic_load_explicit(&m->wait_ticks, memory_order_relaxed) <= limit_ticks)
         return true;
     return ++refusals % RETRY_EVERY == 0;
 }
@@ -70,5 +70,8 @@ void spin_learn(struct spin_memory *m, uint64_t start_ticks)
 {
     uint64_t took = clock_ticks() - start_ticks;
 
-    m->wait_ticks = m->wait_ticks ? (m->wait_ticks * 7 + took) / 8 : took;
+    uint64_t average = atomic_load_explicit(&m->wait_ticks, memory_order_relaxed);
+
+    average = average ? (average * 7 + took) / 8 : took;
+    atomic_store_explicit(&m->wait_ticks, average, memory_order_relaxed);
 }

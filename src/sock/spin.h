@@ -15,7 +15,7 @@ struct spin {
 
 // Remembers how long waits took lately, to tell whether spinning pays.
 struct spin_memory {
-    uint64_t wait_ticks; // moving average; 0: nothing known yet
+    _Atomic uint64_t wait_ticks; // moving average; 0: nothing known yet
 };
 
 void spin_setup(uint32_t cores, _Atomic uint32_t *spinners);

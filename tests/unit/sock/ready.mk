@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: BSD-2-Clause
+ready_tests = tests/unit/sock/test_epoll tests/unit/sock/test_epoll_echo tests/unit/sock/test_poll
+ready_rig = tests/unit/sock/rig.h tests/unit/sock/rig.c tests/unit/sock/shimless.c
+ready_libs = libsock.la libcm.la libpolicy.la liblane.la libchan.la libbase.la $(CONFIG_LIBS)
+check_PROGRAMS += $(ready_tests)
+TESTS += $(ready_tests)
+QUICK_TESTS += $(ready_tests)
+tests_unit_sock_test_epoll_SOURCES = tests/unit/sock/test_epoll.c $(ready_rig)
+tests_unit_sock_test_epoll_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/unit/sock
+tests_unit_sock_test_epoll_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_sock_test_epoll_LDADD = $(ready_libs) $(TEST_LIBS)
+tests_unit_sock_test_epoll_echo_SOURCES = tests/unit/sock/test_epoll_echo.c $(ready_rig)
+tests_unit_sock_test_epoll_echo_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/unit/sock
+tests_unit_sock_test_epoll_echo_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_sock_test_epoll_echo_LDADD = $(ready_libs) $(TEST_LIBS)
+tests_unit_sock_test_poll_SOURCES = tests/unit/sock/test_poll.c $(ready_rig)
+tests_unit_sock_test_poll_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/unit/sock
+tests_unit_sock_test_poll_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_sock_test_poll_LDADD = $(ready_libs) $(TEST_LIBS)
