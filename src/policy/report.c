@@ -50,7 +50,8 @@ static int by_line(const void *a, const void *b)
 void report_sort(struct policy_report *report)
 {
     // glibc's qsort is a stable merge sort as long as there is memory for it
-    qsort(report->findings, report->n_findings, sizeof *report->findings, by_line);
+    if (report->n_findings)
+        qsort(report->findings, report->n_findings, sizeof *report->findings, by_line);
 }
 
 void policy_report_fini(struct policy_report *report)

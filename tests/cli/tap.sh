@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash
 # TAP for the tests of the shunt command. A test sources this, calls the functions, and ends by `finish`.
 shunt=${top_builddir:-build}/src/cli/shunt
 work=$(mktemp -d)
