@@ -26,7 +26,6 @@
 #define LOOK_FRESH_NS (20 * NS_PER_US)
 #define LOOK_NS       (10 * NS_PER_MS)
 #define STUCK_NS      (100 * NS_PER_MS) // shuntd leaves our packets unread so long: claim no more
-#define PAGE_BYTES    4096
 #define CHUNKS        512
 
 // A chunk that shuntd is to know. The inode tells whether the fd still is what it was.
@@ -57,8 +56,8 @@ struct cm {
     int n_chunks;
     bool chunks_due;
     struct question question;
-    _Atomic uint32_t *spinners;
-    _Atomic uint32_t own_spinners;
+    _Atomic uint32_t *spinners; // in a page of our own, over which the host's is mapped
+    _Atomic uint32_t no_page;
     const struct cm_events *events;
     const char *path;
     char why[96]; // there is no connection
@@ -68,15 +67,24 @@ struct cm {
 
 static struct cm the_cm;
 
+static _Atomic uint32_t *own_page(struct cm *cm)
+{
+    void *at =
+        mmap(NULL, PACKET_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return at == MAP_FAILED ? &cm->no_page : at;
+}
+
 struct cm *cm_init(const char *program, const char *socket_path, const struct cm_events *events)
 {
     struct cm *cm = &the_cm;
 
     cm->sock = -1;
     cm->look_ns = CLOCK_NEVER;
-    cm->spinners = &cm->own_spinners;
+    if (!cm->spinners)
+        cm->spinners = own_page(cm);
     cm->events = events;
-    cm->path = socket_path;
+    cm->path = place_is_named() ? NULL : socket_path;
     snprintf(cm->program, sizeof cm->program, "%s", program);
     return cm;
 }
@@ -275,21 +283,31 @@ static void flush(struct cm *cm)
 
 // ---- what shuntd says ----
 
+static bool is_host_page(int fd)
+{
+    struct stat st;
+
+    return !fstat(fd, &st) && st.st_size == PACKET_PAGE_BYTES &&
+           sys_fcntl(fd, F_GET_SEALS, 0) & F_SEAL_SHRINK;
+}
+
+// Maps the host's page over ours, so that the word stays where it is; who is counted in it goes
+// along, since he will count himself out there.
 static void use_host_page(struct cm *cm)
 {
     int fd = packet_take(&cm->packet, 0);
-    struct stat st;
-    void *at;
+    const int prot = PROT_READ | PROT_WRITE;
+    _Atomic uint32_t *host = MAP_FAILED;
 
-    if (fd < 0)
-        return;
-    if (!fstat(fd, &st) && st.st_size >= PAGE_BYTES &&
-        sys_fcntl(fd, F_GET_SEALS, 0) & F_SEAL_SHRINK) {
-        at = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (at != MAP_FAILED) // an earlier page stays mapped: somebody may be counted there
-            cm->spinners = at;
+    if (fd >= 0 && cm->spinners != &cm->no_page && is_host_page(fd))
+        host = mmap(NULL, PACKET_PAGE_BYTES, prot, MAP_SHARED, fd, 0);
+    if (host != MAP_FAILED) {
+        atomic_fetch_add(host, atomic_load(cm->spinners));
+        mremap((void *)host, PACKET_PAGE_BYTES, PACKET_PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED,
+               (void *)cm->spinners);
     }
-    sys_close(fd);
+    if (fd >= 0)
+        sys_close(fd);
 }
 
 static void on_welcome(struct cm *cm, const Ctl__Welcome *w)
@@ -455,15 +473,15 @@ void cm_chunk(struct cm *cm, int memfd)
     struct told_chunk *k = chunk_of(cm, memfd);
     ino_t ino = inode_of(memfd);
 
-    if (k && k->ino == ino)
-        return;
-    if (!k && cm->n_chunks == CHUNKS)
+    if (!ino || (k ? k->ino == ino : cm->n_chunks == CHUNKS))
         return;
     if (!k)
         k = &cm->chunks[cm->n_chunks++];
     *k = (struct told_chunk){.fd = memfd, .ino = ino};
     cm->chunks_due = true;
-    cm->look_ns = 0;
+    if (connected(cm))
+        flush(cm);
+    set_look(cm, clock_now_ns());
 }
 
 void cm_chunk_gone(struct cm *cm, int memfd)

@@ -50,15 +50,16 @@ struct cm_events {
 
 struct cm;
 
-// Takes no connection yet. socket_path NULL: the usual places (SHUNT_SOCKET, the private daemon of
-// this user, the system's). Never fails; the struct is static inside cm (one a process).
+// Takes no connection yet. SHUNT_SOCKET goes before socket_path; NULL: the usual places (the
+// system's, the private daemon of this user). Never fails; the struct is static inside cm (one a
+// process).
 struct cm *cm_init(const char *program, const char *socket_path, const struct cm_events *events);
 
 // In a forked child, before anything else: forgets the parent's connection and claims.
 void cm_forked(struct cm *cm);
 
-// Tells shuntd of a chunk (memfd stays the caller's). Queued if there is no connection yet, and
-// told again to the next shuntd if this one dies.
+// Tells shuntd of a chunk (memfd stays the caller's), connecting if need be; queued if that cannot
+// be done now, and told again to the next shuntd if this one dies.
 void cm_chunk(struct cm *cm, int memfd);
 
 // To be called before the memfd of a chunk that was told is closed: shuntd lets go of it as well.
@@ -94,8 +95,7 @@ int cm_attach(struct cm *cm, int sock, uint64_t cookie, uint64_t deadline_ns,
 int cm_is_client(struct cm *cm, int pid, uint64_t deadline_ns);
 
 // The number of threads on this host that spin now, shared by all clients of one shuntd; a private
-// word until shuntd gave one. Never NULL, and what was returned once stays good: take back what was
-// added through the same pointer.
+// word until shuntd gave one. Never NULL, always the same address.
 _Atomic uint32_t *cm_spinners(struct cm *cm);
 
 // Is fd one that the manager opened for itself?

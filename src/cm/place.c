@@ -15,6 +15,13 @@ static int fits(int n)
     return n > 0 && n < PLACE_MAX ? 0 : -ENAMETOOLONG;
 }
 
+bool place_is_named(void)
+{
+    const char *named = getenv("SHUNT_SOCKET");
+
+    return named && named[0];
+}
+
 int place_private(uid_t uid, char path[static PLACE_MAX])
 {
     const char *dir = getenv("XDG_RUNTIME_DIR");
@@ -28,10 +35,8 @@ int place_private(uid_t uid, char path[static PLACE_MAX])
 
 int place_nth(int i, uid_t uid, char path[static PLACE_MAX])
 {
-    const char *named = getenv("SHUNT_SOCKET");
-
-    if (named && named[0])
-        return i == 0 ? fits(snprintf(path, PLACE_MAX, "%s", named)) : -ENOENT;
+    if (place_is_named())
+        return i == 0 ? fits(snprintf(path, PLACE_MAX, "%s", getenv("SHUNT_SOCKET"))) : -ENOENT;
     if (i == 0)
         return fits(snprintf(path, PLACE_MAX, "%s", PLACE_SYSTEM));
     return i == 1 && uid != 0 ? place_private(uid, path) : -ENOENT;

@@ -13,6 +13,9 @@
 #define PLACE_MAX    108 // of sockaddr_un.sun_path
 #define PLACE_SYSTEM "/run/shunt/shuntd.sock"
 
+// True if SHUNT_SOCKET is set and not empty.
+bool place_is_named(void);
+
 // Writes the path of the private daemon of uid. 0, or -ENAMETOOLONG.
 int place_private(uid_t uid, char path[static PLACE_MAX]);
 

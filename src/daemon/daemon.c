@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "cm/packet.h"
 #include "daemon/client.h"
 #include "daemon/listener.h"
 #include "daemon/registry.h"
@@ -28,7 +29,6 @@
 #define IDLE_NS       (5 * NS_PER_S)    // a private daemon that nobody needs ends after that
 #define RELISTEN_NS   (100 * NS_PER_MS) // without fds, accept again after that
 #define ACCEPTS       64                // in one round
-#define PAGE_BYTES    4096
 #define EXIT_USAGE    2
 #define EXIT_IN_PLACE 3 // another shuntd lives there
 
@@ -147,7 +147,7 @@ static int make_host_page(void)
 
     if (fd < 0)
         return -errno;
-    if (ftruncate(fd, PAGE_BYTES) ||
+    if (ftruncate(fd, PACKET_PAGE_BYTES) ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
         close(fd);
         return -EIO;
