@@ -18,6 +18,7 @@ struct cli_command {
     int (*run)(int argc, char **argv);
 };
 
+extern const struct cli_command cli_run, cli_stat;
 extern const struct cli_command cli_check;
 extern const struct cli_command cli_explain;
 

@@ -4,7 +4,13 @@ src_cli_shunt_SOURCES = \
 	src/cli/cli.h src/cli/main.c \
 	src/cli/findings.h src/cli/findings.c \
 	src/cli/check.c \
-	src/cli/explain.c src/cli/lanes.h src/cli/lanes.c
-src_cli_shunt_LDADD = libcm.la liblane.la libpolicy.la libbase.la
+	src/cli/explain.c src/cli/lanes.h src/cli/lanes.c \
+	src/cli/run.c \
+	src/cli/program.h src/cli/program.c \
+	src/cli/private.h src/cli/private.c \
+	src/cli/stat.c \
+	src/cli/snapshot.h src/cli/snapshot.c
+src_cli_shunt_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+src_cli_shunt_LDADD = libdaemon.la libcm.la liblane.la libpolicy.la libbase.la $(JANSSON_LIBS)
 
 dist_man_MANS += docs/man/shunt.1

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // `shunt COMMAND ...`: finds the subcommand in the table and runs it.
 #include "cli/cli.h"
+#include "daemon/daemon.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +10,8 @@
 #include "config.h"
 
 static const struct cli_command *const commands[] = {
+    &cli_run,
+    &cli_stat,
     &cli_check,
     &cli_explain,
     NULL,
@@ -56,6 +59,8 @@ int main(int argc, char **argv)
 {
     const struct cli_command *command;
 
+    if (argc > 0 && !strcmp(argv[0], "shuntd")) // as `shunt run` starts its private one
+        return daemon_main(argc, argv);
     if (argc < 2) {
         fputs("shunt: no command; `shunt --help` lists them\n", stderr);
         return CLI_USAGE;

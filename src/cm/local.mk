@@ -4,6 +4,7 @@ libcm_la_SOURCES = \
 	src/cm/choice.h src/cm/choice.c \
 	src/cm/cm.h src/cm/cm.c src/cm/fd.c \
 	src/cm/record.h \
+	src/cm/ask.h src/cm/ask.c \
 	src/cm/counters.h src/cm/counters.c \
 	src/cm/cookies.h src/cm/cookies.c \
 	src/cm/packet.h src/cm/packet.c \

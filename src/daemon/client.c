@@ -6,6 +6,7 @@
 #include "daemon/letgo.h"
 #include "daemon/out.h"
 #include "daemon/report.h"
+#include "daemon/stay.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -242,6 +243,9 @@ static void dispatch(struct client *client, struct packet *p)
     case CTL__ENVELOPE__BODY_STAT:
         report_begin(client);
         break;
+    case CTL__ENVELOPE__BODY_STAY:
+        stay_add(client);
+        break;
     default: // of a newer program
         break;
     }
@@ -303,6 +307,7 @@ void clients_init(struct clients *cs, struct loop *loop, struct registry *regist
         .loop = loop, .registry = registry, .count = count, .host_page = host_page};
     list_init(&cs->all);
     list_init(&cs->dying);
+    list_init(&cs->stays);
 }
 
 static void client_free(struct client *client)
@@ -330,6 +335,7 @@ void clients_fini(struct clients *cs)
     list_for_each_safe (it, &cs->all)
         client_die(list_entry(it, struct client, link));
     clients_bury(cs);
+    stays_end(cs);
 }
 
 static struct client *client_make(struct clients *cs, int sock, const struct ucred *cred)

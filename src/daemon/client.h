@@ -13,6 +13,7 @@
 
 struct clients {
     struct list all;
+    struct list stays; // processes for which a private shuntd stays (stay.h)
     struct list dying; // closed when the loop has done its round
     struct loop *loop;
     struct registry *registry;

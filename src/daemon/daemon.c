@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -120,7 +121,7 @@ static void between(struct loop *loop)
     clients_bury(&d->clients);
     if (!d->options.private)
         return;
-    if (d->count[COUNT_CLIENTS] || d->count[COUNT_CHANNELS])
+    if (d->count[COUNT_CLIENTS] || d->count[COUNT_CHANNELS] || !list_empty(&d->clients.stays))
         timer_set(&d->idle, CLOCK_NEVER);
     else if (d->idle.due_ns == CLOCK_NEVER && !loop->stop)
         timer_set(&d->idle, clock_now_ns() + IDLE_NS);
@@ -278,6 +279,7 @@ int daemon_main(int argc, char **argv)
     const char *why = "its path is too long", *log = getenv("SHUNT_LOG");
     int ret = parse(&d.options, argc, argv), err;
 
+    prctl(PR_SET_NAME, "shuntd"); // also where `shunt` is the executable
     if (ret)
         return ret - 1;
     if (log && log_setup_env(log))

@@ -7,6 +7,7 @@ libdaemon_la_SOURCES = \
 	src/daemon/client.h src/daemon/client.c \
 	src/daemon/out.h src/daemon/out.c \
 	src/daemon/report.h src/daemon/report.c \
+	src/daemon/stay.h src/daemon/stay.c \
 	src/daemon/registry.h src/daemon/registry.c \
 	src/daemon/proof.h src/daemon/proof.c \
 	src/daemon/diag.h src/daemon/diag.c \
