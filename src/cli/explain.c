@@ -311,7 +311,7 @@ const struct cli_command cli_explain = {
     .summary = "Tells which rule would decide about a connection, and why",
     .details = "Nothing is connected. PROGRAM is a file name or a path; rules that ask for a path\n"
                "match only if one is given. Without --local, connect takes the address that the\n"
-               "kernel would choose. Without -c the file is what SHUNT_CONF says, else the\n"
+               "kernel would choose. Without -c the file is what SHUNT_CONFIG says, else the\n"
                "system's. For each lane it says whether this host could use it at this moment.\n",
     .run = explain,
 };

@@ -22,7 +22,7 @@ struct loader {
 
 const char *policy_path(void)
 {
-    const char *named = secure_getenv("SHUNT_CONF");
+    const char *named = secure_getenv("SHUNT_CONFIG");
 
     if (named && *named)
         return named;

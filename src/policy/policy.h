@@ -89,7 +89,7 @@ struct policy;
 // The system's file.
 #define POLICY_PATH SHUNT_SYSCONFDIR "/shunt.conf"
 
-// The file that applies where the command line names none: what SHUNT_CONF says, else POLICY_PATH,
+// The file that applies where the command line names none: what SHUNT_CONFIG says, else POLICY_PATH,
 // else NULL: there is no file, and policy_default() holds. Owned by the environment, or static.
 const char *policy_path(void);
 

@@ -50,8 +50,8 @@ try 0 explain connect "${redis[@]}" --remote 127.0.0.1:80
 says 'interface = "wlan*", but the interface is lo'; ok "the interface is found"
 says "no rule matches, so the defaults decide:"; ok "the defaults"
 
-SHUNT_CONF=$conf try 0 explain connect --program x --remote 127.0.0.1:22 &&
-    says "policy: $conf"; ok "SHUNT_CONF"
+SHUNT_CONFIG=$conf try 0 explain connect --program x --remote 127.0.0.1:22 &&
+    says "policy: $conf"; ok "SHUNT_CONFIG"
 echo 'rules = 5;' >"$work/broken.conf"
 try 1 explain connect --program x --remote 127.0.0.1:1 -c "$work/broken.conf" &&
     complains "broken.conf:1: error" && complains "programs stay on kernel TCP"; ok "a broken file"
