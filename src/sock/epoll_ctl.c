@@ -71,10 +71,97 @@ static int ctl_mod(int epfd, struct epoll_watch *w, int fd, const struct epoll_e
     return err;
 }
 
+// ---- dormant watches ----
+//
+// Some programs delete and add a connection for every message (redis-benchmark). What the kernel
+// watches of a raised one are our tags, which the program never sees; so they stay, and adding it
+// again takes no system call.
+
+static bool may_sleep(const struct epoll_watch *w)
+{
+    return w->raised && !w->set->exposed && !w->set->doubled && !w->set->forked &&
+           !(w->events & EPOLLEXCLUSIVE);
+}
+
+static void lay_down(struct epoll_watch *w)
+{
+    struct epoll_set *s = w->set;
+
+    epoll_take(&s->lock);
+    w->dormant = true;
+    w->woken = false;
+    w->events = 0;
+    list_del(&w->node);
+    epoll_drop(&s->lock);
+}
+
+static void get_up(struct epoll_watch *w, const struct epoll_event *ev)
+{
+    struct epoll_set *s = w->set;
+
+    epoll_take(&s->lock);
+    w->dormant = false;
+    watch_say(w, ev);
+    watch_refresh(w);
+    watch_settle(w);
+    epoll_drop(&s->lock);
+}
+
+// Deletes it in the kernel, too. Under epoll_lock.
+static void bury(struct epoll_watch *w)
+{
+    struct epoll_set *s = w->set;
+
+    epoll_take(&s->lock);
+    watch_drop_bell(w);
+    epoll_kernel_ctl(s->epfd, EPOLL_CTL_DEL, w->fd, 0, 0);
+    epoll_drop(&s->lock);
+    watch_free(w);
+}
+
+static void sweep(struct epoll_set *s)
+{
+    s->sweep = false;
+    list_for_each_safe (it, &s->watches) {
+        struct epoll_watch *w = list_entry(it, struct epoll_watch, in_set);
+
+        if (w->dormant && w->woken)
+            bury(w);
+    }
+}
+
+void set_sweep(struct epoll_set *s)
+{
+    epoll_take(&epoll_lock);
+    sweep(s);
+    epoll_drop(&epoll_lock);
+}
+
+// ---- the calls ----
+
+static int ctl_add_again(struct epoll_set *s, int epfd, struct epoll_watch *w,
+                         const struct epoll_event *ev)
+{
+    struct conn *c = w->conn;
+    int fd = w->fd;
+
+    if (conn_ready(c) && !(ev->events & EPOLLEXCLUSIVE)) {
+        get_up(w, ev);
+        return 0;
+    }
+    bury(w);
+    return ctl_add(s, epfd, c, fd, ev);
+}
+
 static int ctl_del(int epfd, struct epoll_watch *w, int fd)
 {
-    int err = epoll_kernel_ctl(epfd, EPOLL_CTL_DEL, fd, 0, 0);
+    int err;
 
+    if (w && may_sleep(w)) {
+        lay_down(w);
+        return 0;
+    }
+    err = epoll_kernel_ctl(epfd, EPOLL_CTL_DEL, fd, 0, 0);
     if (!w)
         return err;
     watch_drop_bell(w);
@@ -87,6 +174,10 @@ static int ctl_conn(struct epoll_set *s, int epfd, int op, struct conn *c, int f
 {
     struct epoll_watch *w = watch_find(s, c, fd);
 
+    if (unlikely(s->sweep))
+        sweep(s);
+    if (w && w->dormant)
+        return op == EPOLL_CTL_ADD ? ctl_add_again(s, epfd, w, ev) : -ENOENT;
     switch (op) {
     case EPOLL_CTL_ADD:
         return w ? -EEXIST : ctl_add(s, epfd, c, fd, ev);
@@ -139,10 +230,14 @@ void epoll_expose(int fd)
 
 static void lower_all(struct conn *c)
 {
-    list_for_each (it, &c->watches) {
+    list_for_each_safe (it, &c->watches) {
         struct epoll_watch *w = list_entry(it, struct epoll_watch, in_conn);
         struct epoll_set *s = w->set;
 
+        if (w->dormant) {
+            bury(w);
+            continue;
+        }
         epoll_take(&s->lock);
         if (w->raised)
             watch_lower(w, s->inherited);
@@ -209,7 +304,7 @@ static void close_watch(struct epoll_watch *w)
     epoll_take(&s->lock);
     if (w->raised && !s->inherited) {
         watch_drop_bell(w);
-        if (end_has(w->conn->end, END_SHARED))
+        if (w->dormant || end_has(w->conn->end, END_SHARED))
             epoll_kernel_ctl(s->epfd, EPOLL_CTL_DEL, w->fd, 0, 0);
     }
     epoll_drop(&s->lock);
@@ -241,7 +336,7 @@ void epoll_conn_closing(struct conn *c, int fd)
 
         if (w->fd != fd)
             continue;
-        if (copies && w->raised) {
+        if (copies && w->raised && !w->dormant) {
             abandon_watch(w);
             abandoned = true;
         } else {

@@ -38,6 +38,8 @@ struct epoll_watch {
     uint32_t twin;      // what the kernel watches the twin for while raised
     uint8_t idle;       // waits in a row that found nothing
     bool raised;
+    bool dormant;  // raised, and deleted by the program: it may be added again at no cost
+    bool woken;    // dormant, and the kernel told of it: not worth keeping
     bool bell;     // raised, and the bell's registration carries this watch's tag
     bool fresh;    // added or modified: an edge is due if anything holds
     bool edge;     // the kernel saw something happen on the twin
@@ -58,6 +60,7 @@ struct epoll_set {
     bool common;               // used by several processes: its connections stay with the kernel
     bool doubled;              // a connection is in it under two numbers
     bool stale;                // a raised connection was found not ready: a process took it back
+    bool sweep;                // a dormant watch was woken
     bool turn;                 // with room for one event only: the kernel's turn
     uint32_t pass;             // counts up with each collection of events
     _Atomic uint32_t raised;   // watches
@@ -92,6 +95,9 @@ static inline bool watch_disabled(const struct epoll_watch *w)
 // ---- sets and watches (epoll_set.c) ----
 
 struct epoll_set *epoll_set_of(int epfd); // NULL: not an epoll fd
+
+// Deletes the dormant watches that were woken (epoll_ctl.c). No lock held.
+void set_sweep(struct epoll_set *s);
 
 // Under epoll_lock. NULL: no memory.
 struct epoll_watch *watch_new(struct epoll_set *s, struct conn *c, int fd);

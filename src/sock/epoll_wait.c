@@ -92,6 +92,10 @@ static void take_tagged(struct wait *w, enum tag_kind kind, struct epoll_watch *
 {
     if (kind == TAG_KICK)
         return;
+    if (unlikely(watch->dormant)) {
+        watch->woken = w->set->sweep = true;
+        return;
+    }
     if (kind == TAG_TWIN) {
         watch->edge |= (events & (EPOLLIN | EPOLLOUT | EPOLLPRI)) != 0;
         if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -288,6 +292,8 @@ static int nap(struct wait *w)
     int n;
 
     set_family(s);
+    if (unlikely(s->sweep))
+        set_sweep(s);
     advance_waiting(w);
     epoll_take(&s->lock);
     if (!set_park(s)) {
