@@ -10,11 +10,13 @@
 #include "base/clock.h"
 #include "fake_cm.h"
 #include "sock/move.h"
+#include "sock/real.h"
 #include "sock/self.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -22,21 +24,6 @@
 
 #define RING    (64 << 10)
 #define LIMIT_S 20
-
-// ---- epoll is not part of this ----
-
-int epoll_conn_up(struct conn *c)
-{
-    return 0;
-}
-
-void epoll_conn_down(struct conn *c)
-{
-}
-
-void epoll_conn_closing(struct conn *c, int fd)
-{
-}
 
 // ---- two processes ----
 
@@ -49,7 +36,7 @@ struct side {
 
 static struct policy *policy;
 
-static void *load_policy(void)
+static void load_policy(void)
 {
     char path[] = "/tmp/shunt-test-move-XXXXXX";
     int fd = mkstemp(path);
@@ -59,7 +46,6 @@ static void *load_policy(void)
     close(fd);
     assert_int_equal(policy_load(path, &policy, NULL), 0);
     unlink(path);
-    return policy;
 }
 
 static uint8_t pattern(uint64_t at)
@@ -431,6 +417,7 @@ static void test_a_liar_loses_its_connection_only(void **state)
 static int begin(void **state)
 {
     signal(SIGPIPE, SIG_IGN);
+    sock_real_init();
     load_policy();
     return 0;
 }
