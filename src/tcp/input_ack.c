@@ -134,7 +134,7 @@ static void process(struct in *in)
     control(in, &ack);
     if (c->snd_nxt == c->snd_una && c->snd_wnd >= c->mss)
         c->backoff = 0;
-    if ((ack.acked || wnd_changed || c->snd_nxt == c->snd_una) && c->loss_timer != TCP_LOSS_REORDER)
+    if ((ack.acked || wnd_changed) && c->loss_timer != TCP_LOSS_REORDER)
         timer_rearm_loss(in->ctx, c, in->now_ns);
     if (ack.delivered)
         conn_ready(in->ctx, c);

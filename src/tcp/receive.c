@@ -90,7 +90,8 @@ bool receive_in_order(struct in *in)
     return true;
 }
 
-// The hole closes: what lies behind it in the ring is readable now. A FIN takes a number, but no byte.
+// The hole closes: what lies behind it in the ring is readable now. A FIN takes a number, but no
+// byte.
 static void close_hole(struct in *in, const struct ring *rx)
 {
     struct tcp_conn *c = in->c;

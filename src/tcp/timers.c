@@ -131,7 +131,7 @@ static void time_out(struct tcp_ctx *ctx, struct tcp_conn *c)
 // RFC 6298, 5.4 to 5.7. Returns false where that was the end.
 static bool on_rto(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)
 {
-    if (c->span_first == TCP_NONE)
+    if (c->span_first == TCP_NONE && c->state >= TCP_ESTABLISHED)
         return true;
     if (given_up(ctx, c, now_ns, c->retries)) {
         time_out(ctx, c);
