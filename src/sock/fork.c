@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Making processes. fork() comes by pthread_atfork(), which also sees the forks that libc makes
 // itself (daemon, forkpty); the shim calls the same for those that skip such handlers.
-#include "sock/epoll.h"
 #include "sock/fork.h"
 #include "sock/self.h"
 #include "sock/sock.h"
@@ -16,7 +15,6 @@ void sock_before_fork(void)
     if (!ready)
         return;
     sock_enter();
-    epoll_before_fork();
     conn_before_fork();
 }
 
@@ -29,7 +27,6 @@ void sock_after_fork(bool child)
         signal_after_fork();
     }
     conn_after_fork(child);
-    epoll_after_fork(child);
     sock_leave();
 }
 
