@@ -11,14 +11,16 @@ static struct policy built_in, forbid_all;
 
 static void fill_built_in(void)
 {
+    static struct value_set file;
     static const struct value_set nothing;
     static const struct value_set forbid = {
         .set[OPT_ACTION] = true,
         .value[OPT_ACTION].num = POLICY_FORBID,
     };
 
-    rules_init(&built_in, &nothing, &nothing);
-    rules_init(&forbid_all, &nothing, &forbid);
+    resolve_environment(&file);
+    rules_init(&built_in, &file, &nothing);
+    rules_init(&forbid_all, &file, &forbid);
 }
 
 static const struct policy *filled(const struct policy *policy)

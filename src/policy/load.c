@@ -163,6 +163,7 @@ static int load_settings(struct loader *loader)
     const config_setting_t *group;
 
     read_group(&loader->reader, config_root_setting(source), IN_FILE, &loader->file);
+    resolve_environment(&loader->file);
     if (loader->file.set[OPT_DEFAULTS]) {
         group = config_lookup(source, policy_schema[OPT_DEFAULTS].name);
         read_group(&loader->reader, group, IN_DEFAULTS, &loader->defaults);

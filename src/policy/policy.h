@@ -89,12 +89,14 @@ struct policy;
 // The system's file.
 #define POLICY_PATH SHUNT_SYSCONFDIR "/shunt.conf"
 
-// The file that applies where the command line names none: what SHUNT_CONFIG says, else POLICY_PATH,
-// else NULL: there is no file, and policy_default() holds. Owned by the environment, or static.
+// The file that applies where the command line names none: what SHUNT_CONFIG says, else
+// POLICY_PATH, else NULL: there is no file, and policy_default() holds. Owned by the environment,
+// or static.
 const char *policy_path(void);
 
 // The policy of an empty file, and the one that forbids everything: what a caller goes on with
-// where there is no file, and where the file is broken. Static; never freed.
+// where there is no file, and where the file is broken. Static; never freed. In these as in any
+// file the profile that SHUNT_PROFILE names takes the place of the file's.
 const struct policy *policy_default(void);
 const struct policy *policy_forbid_all(void);
 

@@ -1,7 +1,26 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "policy/resolve.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/log.h"
+
+void resolve_environment(struct value_set *file)
+{
+    const char *const *profiles = policy_schema[OPT_PROFILE].words;
+    const char *named = secure_getenv("SHUNT_PROFILE");
+
+    if (!named || !*named)
+        return;
+    for (int i = 0; profiles[i]; i++)
+        if (!strcmp(profiles[i], named)) {
+            file->set[OPT_PROFILE] = true;
+            file->value[OPT_PROFILE].num = i;
+            return;
+        }
+    log_error("SHUNT_PROFILE: \"%s\" is no profile: latency, balanced or quiet", named);
+}
 
 static const union value *value_or_default(const struct value_set *set, enum option_id id)
 {

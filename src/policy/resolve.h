@@ -11,6 +11,10 @@ struct value_set {
     union value value[OPT_COUNT];
 };
 
+// Puts the profile that SHUNT_PROFILE names in the place of the file's; a name that is none goes to
+// the log.
+void resolve_environment(struct value_set *file);
+
 void resolve_settings(const struct value_set *file, struct policy_settings *out);
 
 void resolve_match(const struct value_set *rule, struct match *out);

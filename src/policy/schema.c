@@ -22,7 +22,8 @@ const struct option policy_schema[OPT_COUNT] = {
                      .text = "What to trade processor time for: \"latency\" spins long and moves a "
                              "connection at once, \"balanced\" spins briefly and leaves short "
                              "connections alone, \"quiet\" never spins. It presets spin_us and "
-                             "after_bytes."},
+                             "after_bytes. SHUNT_PROFILE and `shunt run -p` go before the "
+                             "file's, but not before a rule's."},
     [OPT_LOG] = {.name = "log",
                  .type = TYPE_WORD,
                  .scopes = IN_FILE,

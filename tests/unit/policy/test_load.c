@@ -214,6 +214,17 @@ static void test_who_sets_a_value(void **state)
                      4096);
 }
 
+static void test_environment_goes_before_the_files_profile(void **state)
+{
+    setenv("SHUNT_PROFILE", "latency", 1);
+    assert_int_equal(outcome_of("profile = \"quiet\";").profile, POLICY_LATENCY);
+    assert_int_equal(outcome_of("").after_bytes, 0);
+    assert_int_equal(outcome_of("rules = ( { profile = \"quiet\"; } );").profile, POLICY_QUIET);
+    setenv("SHUNT_PROFILE", "swift", 1);
+    assert_int_equal(outcome_of("profile = \"quiet\";").profile, POLICY_QUIET);
+    unsetenv("SHUNT_PROFILE");
+}
+
 static void test_forbid_has_no_lanes(void **state)
 {
     assert_int_equal(
@@ -350,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_profile_presets),
         cmocka_unit_test(test_who_sets_a_value),
+        cmocka_unit_test(test_environment_goes_before_the_files_profile),
         cmocka_unit_test(test_forbid_has_no_lanes),
         cmocka_unit_test(test_lanes_keep_their_order),
         cmocka_unit_test(test_settings),
