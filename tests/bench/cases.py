@@ -3,7 +3,9 @@
 first one is what the ratio is made of. A way says how the connections go: lo (kernel TCP), unix
 (a UNIX socket, where the program has one), floor, a profile of Shunt, or kept (under Shunt, where
 policy keeps the connection on the kernel), or self for a measurement without connections."""
+import contextlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -20,6 +22,25 @@ Case = namedtuple("Case", "name unit better ways needs measure")
 CASES = []
 
 
+def shunt_program(build):
+    return build / "src/cli/shunt"
+
+
+@contextlib.contextmanager
+def own_shuntd(build, log):
+    """A registry of our own, so that no other on this machine matters, and none is left."""
+    folder = Path(tempfile.mkdtemp(prefix="shunt-bench-"))
+    socket = folder / "shuntd"
+    os.environ["SHUNT_SOCKET"] = str(socket)
+    try:
+        with machine.Program([build / "shuntd"], range(os.cpu_count()), log) as shuntd:
+            shuntd.wait_for_file(socket)
+            yield
+    finally:
+        del os.environ["SHUNT_SOCKET"]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class Round:
     """One measurement of one way: where things are, how long it may take."""
 
@@ -30,13 +51,15 @@ class Round:
         self.port = next(Round.ports)
         self.folder = Path(tempfile.mkdtemp(prefix="shunt-bench-"))
         self.unix = self.folder / "socket"
+        self.server_log = (self.folder / "server.log").open("w")
 
     def close(self):
+        self.server_log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def wrap(self, command):
         """The command, under Shunt where the way says so."""
-        shunt = [self.build / "shunt", "run"]
+        shunt = [shunt_program(self.build), "run"]
         if self.way in PROFILES:
             return [*shunt, "-p", self.way, "--", *command]
         if self.way == "kept":
@@ -46,11 +69,11 @@ class Round:
         return command
 
     def server(self, command):
-        return machine.Program(self.wrap(command), SERVER_CPU, self.log, cwd=self.folder)
+        return machine.Program(self.wrap(command), [SERVER_CPU], self.server_log, cwd=self.folder)
 
     def client(self, command, seconds=None):
         limit = (seconds or self.seconds) + 20
-        return machine.run(self.wrap(command), CLIENT_CPU, self.log, limit)
+        return machine.run(self.wrap(command), [CLIENT_CPU], self.log, limit)
 
     def pair(self, program, *options):
         """One of our own loads, which is server and client and pins itself."""

@@ -19,10 +19,10 @@ def take_lock():
     return lock
 
 
-def _be_quiet(cpu):
-    """In the child: own core, and first among the sessions (a plain nice does not reach across
+def _be_quiet(cpus):
+    """In the child: own cores, and first among the sessions (a plain nice does not reach across
     sessions where sched_autogroup is on)."""
-    os.sched_setaffinity(0, {cpu})
+    os.sched_setaffinity(0, cpus)
     try:
         Path("/proc/self/autogroup").write_text("-20")
     except OSError:
@@ -32,11 +32,11 @@ def _be_quiet(cpu):
 class Program:
     """A program in a session of its own, ended with everything it started."""
 
-    def __init__(self, command, cpu, log, env=None, cwd=None):
+    def __init__(self, command, cpus, log, env=None, cwd=None):
         self.command = [str(word) for word in command]
         self.log = log
         self.process = subprocess.Popen(
-            self.command, start_new_session=True, preexec_fn=lambda: _be_quiet(cpu), cwd=cwd,
+            self.command, start_new_session=True, preexec_fn=lambda: _be_quiet(cpus), cwd=cwd,
             env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )
 
@@ -61,13 +61,19 @@ class Program:
     def wait_for_port(self, port, seconds=10):
         """Until somebody listens there. Looks at the kernel's table: a trial connection would be
         the one that iperf3 -1 serves."""
+        self._wait_until(lambda: port in listening(), seconds, f"listen on {port}")
+
+    def wait_for_file(self, path, seconds=10):
+        self._wait_until(path.exists, seconds, f"make {path}")
+
+    def _wait_until(self, there, seconds, what):
         for _ in range(int(seconds / 0.02)):
-            if port in listening():
+            if there():
                 return
             if self.process.poll() is not None:
                 break
             time.sleep(0.02)
-        raise RuntimeError(f"{' '.join(self.command)}: does not listen on {port}; {tail(self.log)}")
+        raise RuntimeError(f"{' '.join(self.command)}: did not {what}; {tail(self.log)}")
 
 
 def tail(log):
@@ -76,10 +82,10 @@ def tail(log):
     return " / ".join(Path(log.name).read_text(errors="replace").strip().splitlines()[-3:])
 
 
-def run(command, cpu, log, seconds, env=None):
+def run(command, cpus, log, seconds, env=None):
     """Runs a client to its end and returns its standard output and error."""
     mark = os.path.getsize(log.name)
-    with Program(command, cpu, log, env) as program:
+    with Program(command, cpus, log, env) as program:
         try:
             status = program.process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -35,7 +35,7 @@ WORK = (
 
 def show_connections():
     """The head of `shunt stat`, while the connections live."""
-    found = subprocess.run([BUILD / "shunt", "stat"], capture_output=True, text=True, timeout=10,
+    found = subprocess.run([cases.shunt_program(BUILD), "stat"], capture_output=True, text=True, timeout=10,
                            check=False)
     lines = (found.stdout or found.stderr).splitlines()
     print("    $ shunt stat")
@@ -77,11 +77,11 @@ def table(rows):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended
-    for name in ("LD_PRELOAD", "SHUNT_LOG", "SHUNT_CONF"):
+    for name in ("LD_PRELOAD", "SHUNT_LOG", "SHUNT_CONFIG"):
         os.environ.pop(name, None)
     rows = []
     with tempfile.NamedTemporaryFile("w", prefix="shunt-demo-", suffix=".log") as log, \
-            machine.take_lock():
+            machine.take_lock(), cases.own_shuntd(BUILD, log):
         for number, (title, unit, work) in enumerate(WORK, 1):
             print(f"\n{number} of {len(WORK)}: {title}", flush=True)
             kernel = measure(title, "lo", work, log)
