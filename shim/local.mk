@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The library that `shunt run` preloads.
-lib_LTLIBRARIES += libshunt-preload.la
+pkglib_LTLIBRARIES += libshunt-preload.la
 libshunt_preload_la_SOURCES = \
 	shim/data.c \
 	shim/libc.h shim/libc.c \

@@ -23,7 +23,7 @@ CASES = []
 
 
 def shunt_program(build):
-    return build / "src/cli/shunt"
+    return build / "shunt"
 
 
 @contextlib.contextmanager
