@@ -28,10 +28,10 @@ static bool greet(const char *path, uint64_t deadline_ns, char why[ASK_WHY_BYTES
 }
 
 // In the grandchild: nothing of the program's stays open, and nobody waits for it.
-static void become_shuntd(char *path)
+static void become_shuntd(char *path, const char *config)
 {
-    char exe[PATH_MAX] = "";
-    char *argv[] = {(char[]){"shuntd"}, (char[]){"--private"}, (char[]){"--socket"}, path, NULL};
+    char exe[PATH_MAX] = "", file[PATH_MAX];
+    char *argv[7] = {(char[]){"shuntd"}, (char[]){"--private"}, (char[]){"--socket"}, path};
     int null = open("/dev/null", O_RDWR);
     sigset_t none;
 
@@ -41,13 +41,17 @@ static void become_shuntd(char *path)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     unsetenv("LD_PRELOAD");
+    if (config && realpath(config, file)) {
+        argv[4] = (char[]){"-c"};
+        argv[5] = file;
+    }
     if (chdir("/") || readlink("/proc/self/exe", exe, sizeof exe - 1) < 0)
         _exit(1);
     execv(exe, argv);
     _exit(127);
 }
 
-static int start(char *path)
+static int start(char *path, const char *config)
 {
     int status;
     pid_t child = fork();
@@ -57,7 +61,7 @@ static int start(char *path)
     if (child == 0) {
         setsid();
         if (fork() == 0)
-            become_shuntd(path);
+            become_shuntd(path, config);
         _exit(0);
     }
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
@@ -72,14 +76,14 @@ static bool nobody_there(int err)
 
 // Two of us may start one each: the loser of the lock ends, and both find the winner. One that was
 // about to end as we came is replaced.
-static int start_and_greet(char path[static PLACE_MAX], char why[ASK_WHY_BYTES])
+static int start_and_greet(char path[static PLACE_MAX], const char *config, char why[ASK_WHY_BYTES])
 {
     uint64_t deadline_ns = clock_now_ns() + START_NS, again_ns = 0;
     int err = -ENOENT;
 
     while (nobody_there(err) && clock_now_ns() < deadline_ns) {
         if (clock_now_ns() >= again_ns) {
-            if ((err = start(path)))
+            if ((err = start(path, config)))
                 break;
             again_ns = clock_now_ns() + START_NS / 4;
         }
@@ -92,7 +96,8 @@ static int start_and_greet(char path[static PLACE_MAX], char why[ASK_WHY_BYTES])
     return err;
 }
 
-int private_shuntd(const char *named, char path[static PLACE_MAX], char why[ASK_WHY_BYTES])
+int private_shuntd(const char *named, const char *config, char path[static PLACE_MAX],
+                   char why[ASK_WHY_BYTES])
 {
     bool usual = !named || place_is_named();
     int err = -ENOENT;
@@ -107,5 +112,5 @@ int private_shuntd(const char *named, char path[static PLACE_MAX], char why[ASK_
             return 0;
     if (usual && !place_is_named() && place_private(geteuid(), path))
         return -ENAMETOOLONG;
-    return start_and_greet(path, why);
+    return start_and_greet(path, config, why);
 }

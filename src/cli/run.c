@@ -127,7 +127,7 @@ static void complain_of_config(const char *path, int err, const struct policy_re
             f = &report->findings[i];
     if (is_quiet())
         return;
-    if (f)
+    if (f && f->line)
         fprintf(stderr, "shunt: %s:%u: %s (running on kernel TCP; `shunt check %s` tells more)\n",
                 f->file, f->line, f->text, path);
     else
@@ -136,17 +136,12 @@ static void complain_of_config(const char *path, int err, const struct policy_re
 
 // Loads the config that the program will load, and says once what is wrong with it. Returns false
 // if the program had better run without Shunt. *policy NULL: there is no file, the defaults hold.
-static bool load_config(const char *path, struct policy **policy)
+static bool load_config(const char *config, struct policy **policy)
 {
+    const char *path = config ? config : policy_path();
     struct policy_report report = {0};
-    bool named = path || (path = getenv("SHUNT_CONFIG"));
-    int err;
+    int err = path ? policy_load(path, policy, &report) : 0;
 
-    if (!named)
-        path = POLICY_PATH;
-    err = policy_load(path, policy, &report);
-    if (err == -ENOENT && !named)
-        err = 0;
     if (err)
         complain_of_config(path, err, &report);
     policy_report_fini(&report);
@@ -155,12 +150,12 @@ static bool load_config(const char *path, struct policy **policy)
 
 // ---- the environment ----
 
-static void find_daemon(const struct policy *policy)
+static void find_daemon(const struct run *r, const struct policy *policy)
 {
     const char *named = policy ? policy_settings(policy)->daemon_socket : NULL;
     char path[PLACE_MAX] = "", why[ASK_WHY_BYTES];
 
-    if (private_shuntd(named && *named ? named : NULL, path, why) && !is_quiet())
+    if (private_shuntd(named && *named ? named : NULL, r->config, path, why) && !is_quiet())
         fprintf(stderr, "shunt: %s (running on kernel TCP)\n", why);
     if (*path)
         setenv("SHUNT_SOCKET", path, 1);
@@ -197,7 +192,7 @@ static void prepare(struct run *r)
                 r->program, obstacle);
     if (!load_config(r->config, &policy))
         return;
-    find_daemon(policy);
+    find_daemon(r, policy);
     set_environment(r);
     policy_free(policy);
 }

@@ -102,21 +102,6 @@ int ask_stay(int sock)
     return packet_send(sock, &msg, NULL, 0);
 }
 
-static void read_address(union cm_addr *out, const Ctl__Address *in)
-{
-    memset(out, 0, sizeof *out);
-    if (!in)
-        return;
-    if (in->ip.len == 4) {
-        out->in.sin_family = AF_INET;
-        memcpy(&out->in.sin_addr, in->ip.data, 4);
-    } else if (in->ip.len == 16) {
-        out->in6.sin6_family = AF_INET6;
-        memcpy(&out->in6.sin6_addr, in->ip.data, 16);
-    }
-    out->in.sin_port = htons((uint16_t)in->port);
-}
-
 static void read_record(const Ctl__StatRecord *in, struct cm_record *rec)
 {
     *rec = (struct cm_record){.used = 1,
@@ -131,8 +116,8 @@ static void read_record(const Ctl__StatRecord *in, struct cm_record *rec)
                               .switches = in->switches};
     snprintf(rec->rule, sizeof rec->rule, "%s", in->rule);
     snprintf(rec->reason, sizeof rec->reason, "%s", in->reason);
-    read_address(&rec->local, in->local);
-    read_address(&rec->remote, in->remote);
+    packet_read_address(in->local, &rec->local);
+    packet_read_address(in->remote, &rec->remote);
     for (size_t i = 0; i < MIN(in->n_bytes_tx, (size_t)CM_LANES); i++)
         rec->bytes_tx[i] = in->bytes_tx[i];
     for (size_t i = 0; i < MIN(in->n_bytes_rx, (size_t)CM_LANES); i++)

@@ -515,6 +515,7 @@ static bool stuck(struct cm *cm, uint64_t now)
 static int send_claim(struct cm *cm, int sock, const struct cm_wish *wish)
 {
     Ctl__Claim claim = CTL__CLAIM__INIT;
+    Ctl__Address local, remote;
     Ctl__Envelope msg;
 
     claim.cookie = wish->cookie;
@@ -522,6 +523,10 @@ static int send_claim(struct cm *cm, int sock, const struct cm_wish *wish)
     claim.cross_user = wish->cross_user;
     claim.chunk_id = (uint32_t)wish->chunk_fd;
     claim.chunk_slot = wish->chunk_slot;
+    packet_address(&wish->local, &local);
+    packet_address(&wish->remote, &remote);
+    claim.local = &local;
+    claim.remote = &remote;
     PACKET_INIT(&msg, CLAIM, claim, &claim);
     return send_msg(cm, &msg, &sock, 1);
 }

@@ -130,3 +130,30 @@ void packet_close_fds(struct packet *p)
             sys_close(p->fds[i]);
     p->n_fds = 0;
 }
+
+void packet_address(const union cm_addr *addr, Ctl__Address *out)
+{
+    ctl__address__init(out);
+    out->port = ntohs(addr->in.sin_port);
+    if (addr->sa.sa_family == AF_INET)
+        out->ip = (ProtobufCBinaryData){4, (uint8_t *)(uintptr_t)&addr->in.sin_addr};
+    else if (addr->sa.sa_family == AF_INET6)
+        out->ip = (ProtobufCBinaryData){16, (uint8_t *)(uintptr_t)&addr->in6.sin6_addr};
+    out->scope = addr->sa.sa_family == AF_INET6 ? addr->in6.sin6_scope_id : 0;
+}
+
+void packet_read_address(const Ctl__Address *in, union cm_addr *out)
+{
+    memset(out, 0, sizeof *out);
+    if (!in)
+        return;
+    if (in->ip.len == 4) {
+        out->in.sin_family = AF_INET;
+        memcpy(&out->in.sin_addr, in->ip.data, 4);
+    } else if (in->ip.len == 16) {
+        out->in6.sin6_family = AF_INET6;
+        out->in6.sin6_scope_id = in->scope;
+        memcpy(&out->in6.sin6_addr, in->ip.data, 16);
+    }
+    out->in.sin_port = htons((uint16_t)in->port);
+}

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cm/record.h"
 #include "proto/control.pb-c.h"
 
 #define PACKET_VERSION     1
@@ -58,5 +59,9 @@ void packet_close_fds(struct packet *p);
         (msg)->body_case = CTL__ENVELOPE__BODY_##CASE;                                             \
         (msg)->FIELD = (body);                                                                     \
     } while (0)
+
+// The two forms of an address. packet_address() makes *out point into *addr.
+void packet_address(const union cm_addr *addr, Ctl__Address *out);
+void packet_read_address(const Ctl__Address *in, union cm_addr *out); // in NULL or odd: family 0
 
 #endif

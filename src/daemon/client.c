@@ -124,21 +124,66 @@ static void on_chunk(struct client *client, const Ctl__Chunk *said, struct packe
         show(client, said->id, packet_take(p, 0));
 }
 
-// The first thing to do with a passed socket, before anything else: as long as we hold it, its FIN
-// cannot go out. Returns why it proves nothing, or NULL.
-static const char *prove(struct client *client, uint64_t cookie, struct packet *p,
-                         struct proof *proof, bool learn)
+static int take_socket(struct packet *p, const char **reason)
 {
     int sock = packet_take(p, 0);
-    const char *reason;
 
     if (sock < 0)
-        return p->fds_lost ? "shuntd has no file descriptors left" : "no socket was passed";
-    reason = proof_examine(sock, cookie, proof);
-    if (!reason && learn)
-        diag_learn(&client->clients->registry->diag, sock, proof);
+        *reason = p->fds_lost ? "shuntd has no file descriptors left" : "no socket was passed";
+    return sock;
+}
+
+// Compares the addresses that were told with the kernel's own.
+static const char *verify(struct client *client, int sock, const struct proof *proof)
+{
+    struct diag *diag = &client->clients->registry->diag;
+    const char *reason = NULL;
+
+    diag_learn(diag, sock, proof->flow.netns);
+    switch (diag_ask(diag, proof)) {
+    case DIAG_ESTABLISHED:
+        break;
+    case DIAG_HELD:
+        reason = "the connection is not established";
+        break;
+    case DIAG_GONE:
+        reason = "the socket has other addresses, or is not connected";
+        break;
+    case DIAG_UNKNOWN:
+        reason = proof_check(sock, proof);
+        break;
+    }
+    if (reason)
+        diag_forget(diag, proof->flow.netns);
+    return reason;
+}
+
+// Does with the passed socket what has to be done, and lets go of it before anything else: as long
+// as we hold it, its FIN cannot go out.
+static const char *prove_claim(struct client *client, const Ctl__Claim *said, struct packet *p,
+                               struct proof *proof)
+{
+    union cm_addr local, remote;
+    const char *reason;
+    int sock = take_socket(p, &reason);
+
+    if (sock < 0)
+        return reason;
+    packet_read_address(said->local, &local);
+    packet_read_address(said->remote, &remote);
+    reason = proof_of_socket(sock, said->cookie, proof);
+    if (!reason)
+        reason = proof_add_flow(proof, &local, &remote);
+    if (!reason)
+        reason = verify(client, sock, proof);
     letgo(sock);
     return reason;
+}
+
+static void refuse_proof(struct client *client, uint64_t cookie, const struct packet *p,
+                         const char *reason)
+{
+    refuse(client, cookie, p->fds_lost ? COUNT_REFUSED_LIMIT : COUNT_REFUSED_PROOF, reason);
 }
 
 static void on_claim(struct client *client, const Ctl__Claim *said, struct packet *p)
@@ -146,12 +191,11 @@ static void on_claim(struct client *client, const Ctl__Claim *said, struct packe
     struct claim claim = {.ring_bytes = said->ring_bytes,
                           .cross_user = said->cross_user,
                           .chunk_slot = said->chunk_slot};
-    const char *reason = prove(client, said->cookie, p, &claim.proof, true);
+    const char *reason = prove_claim(client, said, p, &claim.proof);
     const struct shown *shown;
 
     if (reason) {
-        refuse(client, said->cookie, p->fds_lost ? COUNT_REFUSED_LIMIT : COUNT_REFUSED_PROOF,
-               reason);
+        refuse_proof(client, said->cookie, p, reason);
         return;
     }
     shown = shown_find(client, said->chunk_id);
@@ -159,32 +203,40 @@ static void on_claim(struct client *client, const Ctl__Claim *said, struct packe
     registry_claim(client->clients->registry, client, client->user, &client->holds, &claim);
 }
 
-static void on_attach(struct client *client, const Ctl__Attach *said, struct packet *p)
+static void tell_attached(struct client *client, const struct side *side)
 {
+    const struct cm_parts *parts = &side->conn->parts;
+    int me = side_index(side);
+    int fds[] = {parts->memfd, parts->bell[me], parts->bell[!me], side->chunk->fd};
     Ctl__Attached attached = CTL__ATTACHED__INIT;
-    const struct side *side;
-    struct proof proof;
     Ctl__Envelope msg;
-    const char *reason = prove(client, said->cookie, p, &proof, false);
-    int me;
 
-    if (reason) {
-        refuse(client, said->cookie, p->fds_lost ? COUNT_REFUSED_LIMIT : COUNT_REFUSED_PROOF,
-               reason);
-        return;
-    }
-    side = registry_attach(client->clients->registry, client, client->user, &client->holds, &proof);
-    if (!side)
-        return;
-    me = side_index(side);
-    attached.cookie = said->cookie;
+    attached.cookie = side->proof.cookie;
     attached.side = (uint32_t)me;
     attached.chunk_slot = side->chunk_slot;
     PACKET_INIT(&msg, ATTACHED, attached, &attached);
-    client_send(client, &msg,
-                (int[]){side->conn->parts.memfd, side->conn->parts.bell[me],
-                        side->conn->parts.bell[!me], side->chunk->fd},
-                4);
+    client_send(client, &msg, fds, 4);
+}
+
+static void on_attach(struct client *client, const Ctl__Attach *said, struct packet *p)
+{
+    const struct side *side;
+    struct proof proof;
+    const char *reason;
+    int sock = take_socket(p, &reason);
+
+    if (sock >= 0) {
+        reason = proof_of_socket(sock, said->cookie, &proof);
+        letgo(sock);
+    }
+    if (reason) {
+        refuse_proof(client, said->cookie, p, reason);
+        return;
+    }
+    side = registry_attach(client->clients->registry, client, client->user, &client->holds,
+                           said->cookie);
+    if (side)
+        tell_attached(client, side);
 }
 
 // Process ids mean something only among those who share a pid namespace. Where a client sees the

@@ -11,6 +11,7 @@
 #include "daemon/client.h"
 #include "daemon/listener.h"
 #include "daemon/registry.h"
+#include "policy/policy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +48,8 @@ struct daemon {
     struct registry registry;
     struct clients clients;
     uint64_t count[COUNTERS];
-    int spare_fd; // given up to tell a client that there are no more
+    const struct policy *policy; // only its settings matter here
+    int spare_fd;                // given up to tell a client that there are no more
 };
 
 // ---- accepting ----
@@ -194,11 +196,12 @@ static int begin(struct daemon *d)
 
 static int run(struct daemon *d)
 {
+    const struct policy_settings *settings = policy_settings(d->policy);
     int err;
 
     d->count[COUNT_FD_LIMIT] = raise_fd_limit();
     err = begin(d);
-    users_init(&d->registry.users, UINT64_C(1) << 30, 4096,
+    users_init(&d->registry.users, settings->ring_budget_bytes, settings->channel_budget,
                (uint32_t)MIN(d->count[COUNT_FD_LIMIT] / 2, (uint64_t)INT32_MAX));
     if (err) {
         log_error("shuntd cannot begin: %s", err_text(err));
@@ -263,10 +266,28 @@ static int parse(struct options *o, int argc, char **argv)
     return 0;
 }
 
-static int find_place(const struct options *o, char path[static PLACE_MAX])
+// With a file that has mistakes, the budgets are those of an empty one.
+static const struct policy *load_policy(const struct options *o)
 {
-    const char *named = o->socket_path ? o->socket_path : getenv("SHUNT_SOCKET");
+    const char *path = o->config ? o->config : policy_path();
+    struct policy_report report = {0};
+    struct policy *policy;
+    int err = path ? policy_load(path, &policy, &report) : -ENOENT;
 
+    if (err && path)
+        log_error("%s: %s; shuntd goes on with the default budgets", path,
+                  report.n_errors ? "it has mistakes" : err_text(err));
+    policy_report_fini(&report);
+    return err ? policy_default() : policy;
+}
+
+static int find_place(const struct daemon *d, char path[static PLACE_MAX])
+{
+    const char *set = policy_settings(d->policy)->daemon_socket;
+    const char *named = d->options.socket_path ? d->options.socket_path : getenv("SHUNT_SOCKET");
+
+    if (!named || !named[0])
+        named = set;
     if (named && named[0])
         return snprintf(path, PLACE_MAX, "%s", named) < PLACE_MAX ? 0 : -ENAMETOOLONG;
     return place_private(geteuid(), path);
@@ -286,7 +307,8 @@ int daemon_main(int argc, char **argv)
         log_warn("SHUNT_LOG is not understood: %s", log);
     if (d.options.verbose)
         log_setup(LOG_INFO, STDERR_FILENO);
-    err = find_place(&d.options, path);
+    d.policy = load_policy(&d.options);
+    err = find_place(&d, path);
     if (!err)
         err = listener_open(&d.listener, path, &why);
     if (err) {

@@ -38,19 +38,6 @@ static int open_netlink(void)
     return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
 }
 
-void diag_init(struct diag *diag)
-{
-    int fd = open_netlink();
-    socklen_t len = sizeof diag->own_netns;
-
-    list_init(&diag->spaces);
-    diag->own_netns = 0;
-    if (fd < 0)
-        return;
-    getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &diag->own_netns, &len);
-    close(fd);
-}
-
 void diag_fini(struct diag *diag)
 {
     list_for_each_safe (it, &diag->spaces) {
@@ -122,6 +109,40 @@ static enum diag_answer query(int netlink, const struct proof *proof)
     return msg->idiag_state == TCP_ESTABLISHED ? DIAG_ESTABLISHED : DIAG_HELD;
 }
 
+// A kernel without tcp_diag says ENOENT to everything: so also of a socket that there is.
+static bool try_out(int netlink)
+{
+    const int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    union cm_addr local = {.in = {.sin_family = AF_INET}}, remote = local;
+    socklen_t len = sizeof local, cookie_len = sizeof(uint64_t);
+    struct proof proof = {0};
+    int sock = socket(AF_INET, type, 0);
+    bool works;
+
+    local.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    works = sock >= 0 && !bind(sock, &local.sa, len) && !listen(sock, 0) &&
+            !getsockname(sock, &local.sa, &len) &&
+            !getsockopt(sock, SOL_SOCKET, SO_COOKIE, &proof.cookie, &cookie_len) &&
+            !proof_add_flow(&proof, &local, &remote) && query(netlink, &proof) == DIAG_HELD;
+    if (sock >= 0)
+        close(sock);
+    return works;
+}
+
+void diag_init(struct diag *diag)
+{
+    int netlink = open_netlink();
+    socklen_t len = sizeof diag->own_netns;
+
+    *diag = (struct diag){.own_netns = 0};
+    list_init(&diag->spaces);
+    if (netlink < 0)
+        return;
+    getsockopt(netlink, SOL_SOCKET, SO_NETNS_COOKIE, &diag->own_netns, &len);
+    diag->works = try_out(netlink);
+    close(netlink);
+}
+
 // Opens a netlink socket in the namespace of sock, which takes CAP_NET_ADMIN there.
 static int open_elsewhere(int sock)
 {
@@ -149,22 +170,9 @@ static struct space *find(const struct diag *diag, uint64_t netns)
     return NULL;
 }
 
-// A kernel without tcp_diag says ENOENT to everything, also of the socket that we hold.
-static int try_out(int netlink, const struct proof *proof)
+void diag_learn(struct diag *diag, int sock, uint64_t netns)
 {
-    enum diag_answer answer = netlink < 0 ? DIAG_UNKNOWN : query(netlink, proof);
-
-    if (answer == DIAG_ESTABLISHED || answer == DIAG_HELD)
-        return netlink;
-    if (netlink >= 0)
-        close(netlink);
-    return -1;
-}
-
-void diag_learn(struct diag *diag, int sock, const struct proof *proof)
-{
-    struct space *space = find(diag, proof->flow.netns);
-    int netlink;
+    struct space *space = find(diag, netns);
 
     if (space) {
         space->refs++;
@@ -173,9 +181,9 @@ void diag_learn(struct diag *diag, int sock, const struct proof *proof)
     space = calloc(1, sizeof *space);
     if (!space)
         return;
-    netlink = proof->flow.netns == diag->own_netns ? open_netlink() : open_elsewhere(sock);
-    *space =
-        (struct space){.netns = proof->flow.netns, .refs = 1, .netlink = try_out(netlink, proof)};
+    space->netns = netns;
+    space->refs = 1;
+    space->netlink = netns == diag->own_netns ? open_netlink() : open_elsewhere(sock);
     list_add_tail(&diag->spaces, &space->link);
 }
 
@@ -195,5 +203,6 @@ enum diag_answer diag_ask(struct diag *diag, const struct proof *proof)
 {
     const struct space *space = find(diag, proof->flow.netns);
 
-    return space && space->netlink >= 0 ? query(space->netlink, proof) : DIAG_UNKNOWN;
+    return diag->works && space && space->netlink >= 0 ? query(space->netlink, proof)
+                                                       : DIAG_UNKNOWN;
 }

@@ -3,13 +3,14 @@
 #ifndef SHUNT_DAEMON_DIAG_H
 #define SHUNT_DAEMON_DIAG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/list.h"
 #include "daemon/proof.h"
 
 enum diag_answer {
-    DIAG_GONE,        // no such socket, or no process holds it any more
+    DIAG_GONE,        // no socket with that cookie has these addresses, or no process holds it
     DIAG_HELD,        // some process holds it
     DIAG_ESTABLISHED, // and it is established
     DIAG_UNKNOWN,     // this shuntd cannot ask in that network namespace
@@ -19,14 +20,15 @@ enum diag_answer {
 struct diag {
     struct list spaces;
     uint64_t own_netns; // cookie
+    bool works;         // the kernel has tcp_diag
 };
 
 void diag_init(struct diag *diag);
 void diag_fini(struct diag *diag);
 
-// Makes ready to ask in the namespace of sock, which has this proof. Blocks for nothing. Counts: a
+// Makes ready to ask in the namespace of sock, whose cookie is netns. Blocks for nothing. Counts: a
 // namespace is let go of when diag_forget() was called as often.
-void diag_learn(struct diag *diag, int sock, const struct proof *proof);
+void diag_learn(struct diag *diag, int sock, uint64_t netns);
 void diag_forget(struct diag *diag, uint64_t netns);
 
 // What became of the socket of proof.

@@ -16,7 +16,7 @@ libdaemon_la_SOURCES = \
 	src/daemon/table.h src/daemon/table.c \
 	src/daemon/letgo.h src/daemon/letgo.c
 libdaemon_la_CFLAGS = $(AM_CFLAGS) $(PROTOBUF_C_CFLAGS)
-libdaemon_la_LIBADD = libcm.la libchan.la libbase.la
+libdaemon_la_LIBADD = libcm.la liblane.la libchan.la libpolicy.la
 
 sbin_PROGRAMS += shuntd
 shuntd_SOURCES = src/daemon/main.c

@@ -15,12 +15,6 @@
 #define SO_BINDTOIFINDEX 62
 #endif
 
-union address {
-    struct sockaddr sa;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-};
-
 static int option(int sock, int name)
 {
     int val = -1;
@@ -45,7 +39,7 @@ static int tcp_state(int sock)
     return getsockopt(sock, IPPROTO_TCP, TCP_INFO, &info, &len) ? -errno : info.tcpi_state;
 }
 
-static void normalise(const union address *a, struct flow_end *end)
+static void normalise(const union cm_addr *a, struct flow_end *end)
 {
     memset(end, 0, sizeof *end);
     end->port = a->in.sin_port;
@@ -59,20 +53,24 @@ static void normalise(const union address *a, struct flow_end *end)
     }
 }
 
-static const char *read_flow(int sock, struct proof *proof)
+static bool is_ip(const union cm_addr *addr)
 {
-    union address local, remote;
-    socklen_t len = sizeof local, rlen = sizeof remote;
+    return addr->sa.sa_family == AF_INET || addr->sa.sa_family == AF_INET6;
+}
+
+const char *proof_add_flow(struct proof *proof, const union cm_addr *local,
+                           const union cm_addr *remote)
+{
     struct flow_end mine, other;
     int order;
 
-    if (getsockname(sock, &local.sa, &len) || getpeername(sock, &remote.sa, &rlen))
-        return "it is not connected";
-    normalise(&local, &mine);
-    normalise(&remote, &other);
+    if (!is_ip(local) || !is_ip(remote))
+        return "the claim has no addresses";
+    normalise(local, &mine);
+    normalise(remote, &other);
     order = memcmp(&mine, &other, sizeof mine);
     if (order == 0)
-        return "it is connected to itself";
+        return "the socket is connected to itself";
     proof->side = order > 0;
     proof->flow.end[proof->side] = mine;
     proof->flow.end[!proof->side] = other;
@@ -87,7 +85,7 @@ static bool is_tcp(int sock)
            option(sock, SO_PROTOCOL) == IPPROTO_TCP;
 }
 
-const char *proof_examine(int sock, uint64_t cookie, struct proof *proof)
+const char *proof_of_socket(int sock, uint64_t cookie, struct proof *proof)
 {
     memset(proof, 0, sizeof *proof);
     if (!is_tcp(sock))
@@ -95,11 +93,28 @@ const char *proof_examine(int sock, uint64_t cookie, struct proof *proof)
     proof->cookie = cookie_option(sock, SO_COOKIE);
     if (!cookie || proof->cookie != cookie)
         return "the socket has another cookie";
-    if (tcp_state(sock) != TCP_ESTABLISHED)
-        return "the connection is not established";
     proof->flow.netns = cookie_option(sock, SO_NETNS_COOKIE);
     if (!proof->flow.netns)
         return "this kernel does not tell network namespaces apart";
     proof->bound_if = option(sock, SO_BINDTOIFINDEX);
-    return read_flow(sock, proof);
+    return NULL;
+}
+
+const char *proof_check(int sock, const struct proof *proof)
+{
+    union cm_addr local, remote;
+    socklen_t len = sizeof local, rlen = sizeof remote;
+    struct proof true_proof = *proof;
+    const char *reason;
+
+    if (tcp_state(sock) != TCP_ESTABLISHED || getsockname(sock, &local.sa, &len) ||
+        getpeername(sock, &remote.sa, &rlen))
+        return "the connection is not established";
+    reason = proof_add_flow(&true_proof, &local, &remote);
+    if (reason)
+        return reason;
+    return memcmp(&true_proof.flow, &proof->flow, sizeof proof->flow) ||
+                   true_proof.side != proof->side
+               ? "the socket has other addresses"
+               : NULL;
 }

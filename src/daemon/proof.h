@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "cm/record.h"
+
 // One address of a connection. No padding: compared and hashed as bytes.
 struct flow_end {
     uint8_t ip[16]; // IPv4 is mapped
@@ -26,8 +28,18 @@ struct proof {
     int bound_if; // SO_BINDTOIFINDEX
 };
 
-// Examines sock, which stays the caller's. Blocks for nothing. Returns NULL and *proof, or why it
-// is no proof of an established TCP connection with that cookie.
-const char *proof_examine(int sock, uint64_t cookie, struct proof *proof);
+// Looks at sock, which stays the caller's, and fills in cookie, netns and bound_if. Asks only what
+// the kernel tells without the socket's lock, which its owner can hold for as long as he likes.
+// NULL, or why it is not the TCP socket of that cookie.
+const char *proof_of_socket(int sock, uint64_t cookie, struct proof *proof);
+
+// Fills in flow and side from addresses that somebody says the socket has. NULL, or why they are no
+// addresses of a TCP connection.
+const char *proof_add_flow(struct proof *proof, const union cm_addr *local,
+                           const union cm_addr *remote);
+
+// Are the addresses those of sock, and is it established? Takes the socket's lock: only where the
+// kernel cannot be asked otherwise (diag.h). NULL, or why not.
+const char *proof_check(int sock, const struct proof *proof);
 
 #endif

@@ -385,9 +385,9 @@ void registry_drop(struct registry *r, struct client *client, uint64_t cookie)
 }
 
 const struct side *registry_attach(struct registry *r, struct client *client, struct user *user,
-                                   struct list *holds, const struct proof *proof)
+                                   struct list *holds, uint64_t cookie)
 {
-    struct side *side = side_find(r, proof->cookie);
+    struct side *side = side_find(r, cookie);
     const char *reason = NULL;
     enum counter why = COUNT_REFUSED_UNKNOWN;
     bool orphan = side && !list_empty(&side->orphan);
@@ -402,7 +402,7 @@ const struct side *registry_attach(struct registry *r, struct client *client, st
         reason = "shuntd has no memory";
     }
     if (reason) {
-        r->events->refused(client, proof->cookie, why, reason);
+        r->events->refused(client, cookie, why, reason);
         return NULL;
     }
     r->count[COUNT_ORPHANS] -= orphan;

@@ -57,7 +57,7 @@ struct hold {
     struct client *client;
 };
 
-// What a client asks for, checked.
+// What a client asks for, checked, with diag_learn() called for it.
 struct claim {
     struct proof proof;
     uint32_t ring_bytes;
@@ -96,9 +96,10 @@ void registry_claim(struct registry *r, struct client *client, struct user *user
 // Takes a claim back, or ends the client's part in a channel. Unknown cookies are ignored.
 void registry_drop(struct registry *r, struct client *client, uint64_t cookie);
 
-// Makes the client a holder of the side that proof shows; NULL after an event refused().
+// Makes the client, which has shown a socket of that cookie, a holder of its side; NULL after an
+// event refused().
 const struct side *registry_attach(struct registry *r, struct client *client, struct user *user,
-                                   struct list *holds, const struct proof *proof);
+                                   struct list *holds, uint64_t cookie);
 
 // The client is gone: ends all its parts.
 void registry_leave(struct registry *r, struct list *holds);

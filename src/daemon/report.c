@@ -22,16 +22,6 @@ static char *clean(char *text)
     return text;
 }
 
-static void fill_address(Ctl__Address *out, const union cm_addr *addr)
-{
-    ctl__address__init(out);
-    out->port = ntohs(addr->in.sin_port);
-    if (addr->sa.sa_family == AF_INET)
-        out->ip = (ProtobufCBinaryData){4, (uint8_t *)(uintptr_t)&addr->in.sin_addr};
-    else if (addr->sa.sa_family == AF_INET6)
-        out->ip = (ProtobufCBinaryData){16, (uint8_t *)(uintptr_t)&addr->in6.sin6_addr};
-}
-
 static int send_record(struct client *client, struct cm_chunk *head, struct cm_record *rec)
 {
     Ctl__StatRecord out = CTL__STAT_RECORD__INIT;
@@ -43,8 +33,8 @@ static int send_record(struct client *client, struct cm_chunk *head, struct cm_r
         tx[i] = rec->bytes_tx[i];
         rx[i] = rec->bytes_rx[i];
     }
-    fill_address(&local, &rec->local);
-    fill_address(&remote, &rec->remote);
+    packet_address(&rec->local, &local);
+    packet_address(&rec->remote, &remote);
     out.program = clean(head->program);
     out.pid = rec->pid ? rec->pid : head->pid;
     out.fd = rec->fd;

@@ -51,6 +51,8 @@ void rig_start(struct rig *rig, ...)
     assert_true(rig->daemon >= 0);
     if (rig->daemon == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (int sig = SIGHUP; sig < SIGRTMIN; sig++) // cmocka would go on in the child
+            signal(sig, SIG_DFL);
         exit(daemon_main(argc, argv));
     }
     while ((sock = place_connect(rig->path)) < 0) {
@@ -70,6 +72,7 @@ void rig_stop(struct rig *rig, int sig)
     char lock[128];
     int status;
 
+    assert_true(rig->daemon > 0);
     assert_int_equal(kill(rig->daemon, sig), 0);
     assert_int_equal(waitpid(rig->daemon, &status, 0), rig->daemon);
     if (sig == SIGTERM) {
@@ -110,6 +113,16 @@ uint64_t cookie_of(int sock)
     return cookie;
 }
 
+void addresses_of(int sock, union cm_addr *local, union cm_addr *remote)
+{
+    socklen_t len = sizeof *local, rlen = sizeof *remote;
+
+    memset(local, 0, sizeof *local);
+    memset(remote, 0, sizeof *remote);
+    assert_int_equal(getsockname(sock, &local->sa, &len), 0);
+    getpeername(sock, &remote->sa, &rlen);
+}
+
 // ---- the manager ----
 
 static void on_matched(void *arg, const struct cm_channel *ch)
@@ -142,6 +155,7 @@ void rig_claim(struct cm *cm, int sock, int chunk_fd)
     struct cm_wish wish = {
         .cookie = cookie_of(sock), .ring_bytes = RIG_RING_BYTES, .chunk_fd = chunk_fd};
 
+    addresses_of(sock, &wish.local, &wish.remote);
     cm_claim(cm, sock, &wish);
 }
 
@@ -213,16 +227,24 @@ int raw_client(const struct rig *rig)
     return sock;
 }
 
-void raw_claim(int sock, int tcp, uint64_t cookie, uint32_t ring_bytes, bool cross_user)
+void raw_claim(int sock, int tcp, const struct raw_wish *wish)
 {
     Ctl__Claim claim = CTL__CLAIM__INIT;
+    union cm_addr local, remote;
+    Ctl__Address l, r;
     Ctl__Envelope msg;
 
-    claim.cookie = cookie;
-    claim.ring_bytes = ring_bytes;
-    claim.cross_user = cross_user;
+    addresses_of(wish->addresses_of ? wish->addresses_of : tcp, &local, &remote);
+    packet_address(&local, &l);
+    packet_address(&remote, &r);
+
+    claim.cookie = wish->cookie ? wish->cookie : cookie_of(tcp);
+    claim.ring_bytes = wish->ring_bytes ? wish->ring_bytes : RIG_RING_BYTES;
+    claim.cross_user = wish->cross_user;
+    claim.local = &l;
+    claim.remote = &r;
     PACKET_INIT(&msg, CLAIM, claim, &claim);
-    raw_send(sock, &msg, &tcp, tcp >= 0);
+    raw_send(sock, &msg, &tcp, !wish->no_socket);
 }
 
 void raw_expect_refused(int sock, const char *reason_part)

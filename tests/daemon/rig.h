@@ -34,6 +34,7 @@ bool rig_alive(struct rig *rig);
 // A TCP connection over 127.0.0.1: fd[0] connected, fd[1] accepted.
 void tcp_pair(int fd[2]);
 uint64_t cookie_of(int sock);
+void addresses_of(int sock, union cm_addr *local, union cm_addr *remote); // remote may be none
 
 // What a manager was told since rig_events_clear().
 struct told {
@@ -59,7 +60,15 @@ int raw_connect(const struct rig *rig);  // no Hello yet
 int raw_client(const struct rig *rig);   // Hello said, Welcome had
 const Ctl__Envelope *raw_recv(int sock); // waits up to 3 s; NULL: hung up
 void raw_send(int sock, const Ctl__Envelope *msg, const int *fds, int n_fds);
-void raw_claim(int sock, int tcp, uint64_t cookie, uint32_t ring_bytes, bool cross_user);
+
+// How a claim by hand differs from an honest one; zeros do not.
+struct raw_wish {
+    uint64_t cookie;
+    uint32_t ring_bytes;
+    bool cross_user, no_socket;
+    int addresses_of; // another socket
+};
+void raw_claim(int sock, int tcp, const struct raw_wish *wish);
 void raw_expect_refused(int sock, const char *reason_part); // the next message
 extern struct packet raw_packet;                            // what raw_recv received into
 
