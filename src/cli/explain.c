@@ -2,9 +2,7 @@
 // `shunt explain`: what the policy says of one connection, and why.
 #include <arpa/inet.h>
 #include <getopt.h>
-#include <ifaddrs.h>
 #include <inttypes.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -15,6 +13,7 @@
 #include "cli/cli.h"
 #include "cli/findings.h"
 #include "cli/lanes.h"
+#include "cm/iface.h"
 #include "policy/value.h"
 
 // A connection that is only imagined.
@@ -86,30 +85,10 @@ static void guess_local(struct question *q)
     close(sock);
 }
 
-// The name of the interface that holds the local address.
 static void guess_interface(struct question *q)
 {
-    struct ifaddrs *all, *it;
-    const struct sockaddr_in *want = (struct sockaddr_in *)&q->local;
-    const struct sockaddr_in6 *want6 = (struct sockaddr_in6 *)&q->local;
-
-    if (!q->facts.local || getifaddrs(&all))
-        return;
-    for (it = all; it; it = it->ifa_next) {
-        bool same = it->ifa_addr && it->ifa_addr->sa_family == q->local.ss_family;
-
-        if (same && q->local.ss_family == AF_INET)
-            same = ((struct sockaddr_in *)it->ifa_addr)->sin_addr.s_addr == want->sin_addr.s_addr;
-        else if (same && q->local.ss_family == AF_INET6)
-            same = IN6_ARE_ADDR_EQUAL(&((struct sockaddr_in6 *)it->ifa_addr)->sin6_addr,
-                                      &want6->sin6_addr);
-        if (same) {
-            snprintf(q->interface, sizeof q->interface, "%s", it->ifa_name);
-            q->facts.interface = q->interface;
-            break;
-        }
-    }
-    freeifaddrs(all);
+    if (q->facts.local && !iface_of(q->facts.local, q->interface))
+        q->facts.interface = q->interface;
 }
 
 static const char *address_text(const struct sockaddr *addr, char *text, size_t size)

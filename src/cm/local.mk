@@ -7,6 +7,7 @@ libcm_la_SOURCES = \
 	src/cm/ask.h src/cm/ask.c \
 	src/cm/counters.h src/cm/counters.c \
 	src/cm/cookies.h src/cm/cookies.c \
+	src/cm/iface.h src/cm/iface.c \
 	src/cm/packet.h src/cm/packet.c \
 	src/cm/place.h src/cm/place.c \
 	src/cm/parts.h src/cm/parts.c
