@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "cm/iface.h"
 #include "sock/fdtab.h"
 #include "sock/move.h"
 #include "sock/self.h"
@@ -43,15 +44,18 @@ static int addresses(int fd, union cm_addr *local, union cm_addr *remote)
 static void choose(struct conn *c, const union cm_addr *local, const union cm_addr *remote,
                    struct cm_choice *choice)
 {
+    char interface[IFNAMSIZ];
     struct policy_facts facts = {
         .program = self.program,
         .exe = self.exe,
-        .uid = self.uid,
+        .uid = (uid_t)sys_call(SYS_geteuid, 0), // servers change it after they have started
         .role = c->role,
         .local = &local->sa,
         .remote = &remote->sa,
     };
 
+    if (policy_needs_interface(self.policy) && !iface_of(&local->sa, interface))
+        facts.interface = interface;
     cm_choose(self.policy, &facts, choice);
     c->rule = choice->rule;
     if (c->inherited && !choice->stays) {

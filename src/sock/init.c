@@ -42,7 +42,6 @@ static void name_self(void)
     slash = strrchr(self.exe, '/');
     snprintf(self.program, sizeof self.program, "%.*s", (int)sizeof self.program - 1,
              slash ? slash + 1 : self.exe);
-    self.uid = geteuid();
 }
 
 static void say_mistakes(const char *path, const struct policy_report *report)

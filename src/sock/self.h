@@ -14,7 +14,6 @@ struct sock_self {
     struct cm *cm;
     char program[64];
     char exe[256];
-    uid_t uid;
     bool off; // setuid, or asked to do nothing: everything passes through
 };
 
