@@ -9,7 +9,10 @@
 
 #include "policy/written.h"
 
-enum { MAX_NAME = 64, MAX_PATH = 108 }; // as the schema says; 108 is sun_path's
+enum {
+    MAX_NAME = 31,
+    MAX_PATH = 108
+}; // as the schema says; the first is what a record holds, 108 is sun_path's
 
 const char *read_file_of(const struct reader *reader, const config_setting_t *setting)
 {

@@ -294,7 +294,7 @@ const char *schema_accepts(const struct option *option, char *text, size_t size)
 {
     static const char *const forms[] = {
         [TYPE_BOOL] = "true or false",
-        [TYPE_TEXT] = "text in quotes, 1 to 64 characters",
+        [TYPE_TEXT] = "text in quotes, 1 to 31 characters",
         [TYPE_PATH] = "an absolute path in quotes, under 108 characters",
         [TYPE_GLOB] = "a shell pattern in quotes",
         [TYPE_USER] = "a user's name in quotes or a number",
