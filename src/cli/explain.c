@@ -94,8 +94,8 @@ static void guess_interface(struct question *q)
 static const char *address_text(const struct sockaddr *addr, char *text, size_t size)
 {
     char host[INET6_ADDRSTRLEN];
-    const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
+    const struct sockaddr_in *in = (const void *)addr;
+    const struct sockaddr_in6 *in6 = (const void *)addr;
     bool v4 = addr && addr->sa_family == AF_INET;
     unsigned port = addr ? ntohs(in->sin_port) : 0;
 

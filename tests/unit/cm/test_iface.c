@@ -36,6 +36,7 @@ static void test_loopback(void **state)
 
 static void test_agrees_with_getifaddrs(void **state)
 {
+    const struct sockaddr_in6 *in6;
     char name[IFNAMSIZ];
     struct ifaddrs *all;
     int tried = 0;
@@ -47,8 +48,8 @@ static void test_agrees_with_getifaddrs(void **state)
         // a link-local address may be that of several interfaces
         if (family != AF_INET && family != AF_INET6)
             continue;
-        if (family == AF_INET6 &&
-            IN6_IS_ADDR_LINKLOCAL(&((struct sockaddr_in6 *)it->ifa_addr)->sin6_addr))
+        in6 = (const void *)it->ifa_addr;
+        if (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr))
             continue;
         assert_int_equal(iface_of(it->ifa_addr, name), 0);
         assert_int_equal(strncmp(name, it->ifa_name, strcspn(it->ifa_name, ":")), 0);
