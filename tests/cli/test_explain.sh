@@ -50,6 +50,16 @@ try 0 explain connect "${redis[@]}" --remote 127.0.0.1:80
 says 'interface = "wlan*", but the interface is lo'; ok "the interface is found"
 says "no rule matches, so the defaults decide:"; ok "the defaults"
 
+# with a shuntd of its own
+sock=$work/shuntd.sock
+"${top_builddir:-build}/shuntd" --socket "$sock" 2>"$work/shuntd.err" &
+shuntd=$!
+for _ in $(seq 100); do [ -S "$sock" ] || sleep 0.05; done
+sed "/^daemon_socket/s|\"/.*\"|\"$sock\"|" "$conf" >"$work/live.conf"
+try 0 explain connect --program x --remote 127.0.0.1:80 --interface lo -c "$work/live.conf"
+says "lane 1: shm    can be used now: shuntd at $sock: answers"; ok "shm with shuntd"
+kill $shuntd && wait $shuntd
+
 SHUNT_CONFIG=$conf try 0 explain connect --program x --remote 127.0.0.1:22 &&
     says "policy: $conf"; ok "SHUNT_CONFIG"
 echo 'rules = 5;' >"$work/broken.conf"
