@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-bin_PROGRAMS += src/cli/shunt
-src_cli_shunt_SOURCES = \
+bin_PROGRAMS += shunt
+shunt_SOURCES = \
 	src/cli/cli.h src/cli/main.c \
 	src/cli/findings.h src/cli/findings.c \
 	src/cli/check.c \
@@ -10,8 +10,8 @@ src_cli_shunt_SOURCES = \
 	src/cli/private.h src/cli/private.c \
 	src/cli/stat.c \
 	src/cli/snapshot.h src/cli/snapshot.c
-src_cli_shunt_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
-src_cli_shunt_LDADD = libdaemon.la libcm.la liblane.la libpolicy.la libbase.la $(JANSSON_LIBS)
+shunt_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+shunt_LDADD = libdaemon.la libcm.la liblane.la libpolicy.la libbase.la $(JANSSON_LIBS)
 
 dist_man_MANS += docs/man/shunt.1
 

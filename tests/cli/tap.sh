@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=bash
 # TAP for the tests of the shunt command. A test sources this, calls the functions, and ends by `finish`.
-shunt=${top_builddir:-build}/src/cli/shunt
+shunt=${top_builddir:-build}/shunt
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 count=0 failed=0
