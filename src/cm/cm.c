@@ -84,6 +84,7 @@ struct cm *cm_init(const char *program, const char *socket_path, const struct cm
     if (!cm->spinners)
         cm->spinners = own_page(cm);
     cm->events = events;
+    place_remember();
     cm->path = place_is_named() ? NULL : socket_path;
     snprintf(cm->program, sizeof cm->program, "%s", program);
     return cm;

@@ -15,16 +15,39 @@ static int fits(int n)
     return n > 0 && n < PLACE_MAX ? 0 : -ENAMETOOLONG;
 }
 
+// One more than fits in a path, so that what does not fit is found out.
+static char remembered_socket[PLACE_MAX + 1], remembered_dir[PLACE_MAX + 1];
+static bool remembered;
+
+static void remember(char to[static PLACE_MAX + 1], const char *name)
+{
+    const char *value = getenv(name);
+
+    snprintf(to, PLACE_MAX + 1, "%s", value ? value : "");
+}
+
+void place_remember(void)
+{
+    remember(remembered_socket, "SHUNT_SOCKET");
+    remember(remembered_dir, "XDG_RUNTIME_DIR");
+    remembered = true;
+}
+
+static const char *named_socket(void)
+{
+    return remembered ? remembered_socket : getenv("SHUNT_SOCKET");
+}
+
 bool place_is_named(void)
 {
-    const char *named = getenv("SHUNT_SOCKET");
+    const char *named = named_socket();
 
     return named && named[0];
 }
 
 int place_private(uid_t uid, char path[static PLACE_MAX])
 {
-    const char *dir = getenv("XDG_RUNTIME_DIR");
+    const char *dir = remembered ? remembered_dir : getenv("XDG_RUNTIME_DIR");
 
     if (uid == 0)
         return fits(snprintf(path, PLACE_MAX, "%s", PLACE_SYSTEM));
@@ -36,7 +59,7 @@ int place_private(uid_t uid, char path[static PLACE_MAX])
 int place_nth(int i, uid_t uid, char path[static PLACE_MAX])
 {
     if (place_is_named())
-        return i == 0 ? fits(snprintf(path, PLACE_MAX, "%s", getenv("SHUNT_SOCKET"))) : -ENOENT;
+        return i == 0 ? fits(snprintf(path, PLACE_MAX, "%s", named_socket())) : -ENOENT;
     if (i == 0)
         return fits(snprintf(path, PLACE_MAX, "%s", PLACE_SYSTEM));
     return i == 1 && uid != 0 ? place_private(uid, path) : -ENOENT;

@@ -13,6 +13,10 @@
 #define PLACE_MAX    108 // of sockaddr_un.sun_path
 #define PLACE_SYSTEM "/run/shunt/shuntd.sock"
 
+// Copies what the environment says, for all that follows: programs such as nginx write over theirs.
+// Called at set-up by those who live inside a program; the others just read the environment.
+void place_remember(void);
+
 // True if SHUNT_SOCKET is set and not empty.
 bool place_is_named(void);
 
