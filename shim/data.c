@@ -152,13 +152,26 @@ SHUNT_EXPORT ssize_t send(int fd, const void *buf, size_t n, int flags)
 }
 SHIM_ALIAS(__send, send);
 
+// TCP fast open (RFC 7413): the first send connects.
+static ssize_t opened(ssize_t r, int fd, int flags)
+{
+    struct conn *c =
+        (flags & MSG_FASTOPEN) && (r >= 0 || errno == EINPROGRESS) ? shim_conn(fd) : NULL;
+
+    if (unlikely(c)) {
+        conn_connected(c, fd);
+        conn_put(c);
+    }
+    return r;
+}
+
 SHUNT_EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags,
                             const struct sockaddr *addr, socklen_t len)
 {
     struct conn *c = shim_stream(fd);
 
     if (likely(!c))
-        return LIBC(sendto)(fd, buf, n, flags, addr, len);
+        return opened(LIBC(sendto)(fd, buf, n, flags, addr, len), fd, flags);
     return stream_send(c, fd, &(struct iovec){(void *)buf, n}, 1, flags);
 }
 
@@ -262,7 +275,7 @@ SHUNT_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
     if (msg && unlikely(msg->msg_controllen) && msg->msg_control && fdtab_limit() > 0 &&
         !shim_vforked())
         sock_before_pass(fd, msg);
-    return LIBC(sendmsg)(fd, msg, flags);
+    return opened(LIBC(sendmsg)(fd, msg, flags), fd, flags);
 }
 
 static size_t bytes_of(const struct msghdr *msg)

@@ -119,14 +119,12 @@ SHUNT_EXPORT int dup(int oldfd)
 // What newfd meant is about to end. False: it cannot be used (errno is set).
 static bool make_way(int oldfd, int newfd)
 {
-    int err;
-
-    if (likely(!fdtab_word(newfd)) || oldfd == newfd || shim_vforked())
+    if (likely(!fdtab_word(oldfd) && !fdtab_word(newfd) && !sock_is_own(newfd)) || oldfd == newfd ||
+        shim_vforked())
         return true;
     if (LIBC(fcntl)(oldfd, F_GETFD) < 0)
         return true; // the kernel will say why not
-    err = sock_make_way(newfd);
-    return shim_ret(err) == 0;
+    return shim_ret(sock_make_way(oldfd, newfd)) == 0;
 }
 
 SHUNT_EXPORT int dup2(int oldfd, int newfd)
@@ -183,7 +181,7 @@ SHIM_ALIAS(fcntl64, fcntl);
 
 SHUNT_EXPORT int close(int fd)
 {
-    if (likely(!fdtab_word(fd)) || shim_vforked())
+    if (likely(!fdtab_word(fd) && !sock_is_own(fd)) || shim_vforked())
         return LIBC(close)(fd);
     return (int)shim_ret(sock_is_own(fd) ? -EBADF : conn_close(fd));
 }
@@ -192,7 +190,7 @@ SHIM_ALIAS(__close, close);
 // Closes first to last but for our own numbers, which divide the range.
 static int close_between(unsigned int first, unsigned int last, int flags)
 {
-    unsigned int limit = (unsigned int)fdtab_limit();
+    unsigned int limit = (unsigned int)sock_limit();
     int r = 0;
 
     for (unsigned int fd = first; fd < limit && fd <= last; fd++) {
@@ -211,7 +209,7 @@ static int close_between(unsigned int first, unsigned int last, int flags)
 
 SHUNT_EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 {
-    if (first > last || (flags & ~CLOSE_RANGE_UNSHARE) || first >= (unsigned int)fdtab_limit() ||
+    if (first > last || (flags & ~CLOSE_RANGE_UNSHARE) || first >= (unsigned int)sock_limit() ||
         shim_vforked())
         return LIBC(close_range)(first, last, flags);
     return close_between(first, last, flags);
@@ -219,7 +217,7 @@ SHUNT_EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 
 SHUNT_EXPORT void closefrom(int low)
 {
-    if (low >= fdtab_limit() || shim_vforked())
+    if (low >= sock_limit() || shim_vforked())
         LIBC(closefrom)(low);
     else if (close_between((unsigned int)MAX(low, 0), ~0U, 0) < 0)
         for (int fd = MAX(low, 0); fd < (int)sysconf(_SC_OPEN_MAX); fd++)

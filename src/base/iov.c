@@ -4,16 +4,29 @@
 #include "base/util.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
+
+#define FIRST_PAGE_BYTES 4096 // never mapped: NULL, and members of what it points to
+
+static bool is_bad(const void *at, size_t n)
+{
+    return n > 0 && (uintptr_t)at < FIRST_PAGE_BYTES;
+}
 
 int iov_begin(struct iov_pos *p, const struct iovec *iov, int cnt)
 {
     *p = (struct iov_pos){.iov = iov, .cnt = cnt};
     if (cnt < 0 || cnt > IOV_MAX)
         return -EINVAL;
+    if (is_bad(iov, (size_t)cnt))
+        return -EFAULT;
     for (int i = 0; i < cnt; i++) {
         if (iov[i].iov_len > SSIZE_MAX - p->left)
             return -EINVAL;
+        if (is_bad(iov[i].iov_base, iov[i].iov_len))
+            return -EFAULT;
         p->left += iov[i].iov_len;
     }
     return 0;

@@ -149,7 +149,7 @@ ssize_t conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, i
 ssize_t conn_send_from(struct conn *c, int fd, int in_fd, off_t *off, size_t n, int flags);
 ssize_t conn_recv_to(struct conn *c, int fd, int out_fd, size_t n, int flags);
 
-// Bytes that can be read, or written and not yet read by the peer, on ring and twin together
+// Bytes that can be read, or were written and have not arrived, on ring and twin together
 // (FIONREAD, SIOCOUTQ).
 int conn_unread(struct conn *c, int fd);
 int conn_unsent(struct conn *c, int fd);
@@ -160,7 +160,8 @@ int conn_unsent(struct conn *c, int fd);
 // conn_ready() holds. Inside. May make one poll call on the twin where a direction is on the
 // carrier.
 short conn_mask(struct conn *c, int fd);
-// The same for who is told by the kernel when the twin has news: looks at it only if the peer hints.
+// The same for who is told by the kernel when the twin has news: looks at it only if the peer
+// hints.
 short conn_mask_told(struct conn *c, int fd);
 
 // One call of the program that may wait. Zero-cost until it does: conn_wait() fills it.

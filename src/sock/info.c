@@ -67,16 +67,15 @@ int info_shunt(struct conn *c, int fd, void *val, socklen_t *len)
 // The bytes of t that end with field are there.
 #define HAS(field) (len >= offsetof(struct tcp_info, field) + sizeof t->field)
 
+// Bytes in the ring have arrived at the peer, as those in its receive buffer have.
 void info_tcp(struct conn *c, void *val, socklen_t len)
 {
     struct tcp_info *t = val;
-    uint64_t tx = c->end->tx.tail, unread_by_peer;
 
-    unread_by_peer = tx - MIN(tx, atomic_load_explicit(&c->chan.tx->head, memory_order_relaxed));
     if (HAS(tcpi_bytes_acked))
-        t->tcpi_bytes_acked += tx - unread_by_peer;
+        t->tcpi_bytes_acked += c->end->tx.tail;
     if (HAS(tcpi_bytes_received))
         t->tcpi_bytes_received += c->end->rx.tail;
     if (HAS(tcpi_bytes_sent))
-        t->tcpi_bytes_sent += tx;
+        t->tcpi_bytes_sent += c->end->tx.tail;
 }

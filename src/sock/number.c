@@ -11,10 +11,17 @@
 #include <stdlib.h>
 
 #define HAND_OVER_NS (1 * NS_PER_S)
+#define OWN_LIMIT    4096
 
 bool sock_is_own(int fd)
 {
     return fdtab_kind(fd) == FD_OWN || (self.cm && cm_owns_fd(self.cm, fd));
+}
+
+// The manager opens its socket where it will; cm_fd_up() says how far up.
+int sock_limit(void)
+{
+    return self.cm ? MAX(fdtab_limit(), OWN_LIMIT) : fdtab_limit();
 }
 
 // The bells of one connection.
@@ -64,8 +71,21 @@ static int move_away(int fd)
     return 0;
 }
 
-int sock_make_way(int newfd)
+// Standard streams are for stdio, which calls the kernel from inside libc.
+static void before_stdio(int oldfd)
 {
+    struct conn *c = conn_get(oldfd);
+
+    if (!c)
+        return;
+    sock_hand_over(c, oldfd, "used as a standard stream");
+    conn_put(c);
+}
+
+int sock_make_way(int oldfd, int newfd)
+{
+    if (newfd <= STDERR_FILENO)
+        before_stdio(oldfd);
     if (sock_is_own(newfd))
         return move_away(newfd);
     conn_closing(newfd);

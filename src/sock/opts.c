@@ -142,32 +142,43 @@ int sock_ioctl(struct conn *c, int fd, unsigned long request, void *arg)
     err = sys_ioctl(fd, request, arg);
     if (err)
         return err;
-    switch (request) {
-    case FIONBIO:
+    if (request == FIONBIO)
         note_nonblock(c, *(int *)arg);
-        break;
-    case FIONREAD:
-        if (c->chan.shared)
-            *(int *)arg = conn_unread(c, fd);
-        break;
-    case SIOCOUTQ:
-        if (c->chan.shared)
-            *(int *)arg = conn_unsent(c, fd);
-        break;
-    default:
-        break;
-    }
+    else if (request == FIONREAD && c->chan.shared)
+        *(int *)arg = conn_unread(c, fd);
+    else if (request == SIOCOUTQ && c->chan.shared)
+        *(int *)arg = conn_unsent(c, fd);
     return 0;
 }
 
 // ---- connect ----
 
-// What it was connected to is over; bytes that are still in the ring are lost, as the kernel's are.
+// All numbers of c begin anew, as one socket that was never connected.
+static void begin_anew(struct conn *c)
+{
+    int type_flags = c->nonblock || (c->end && end_has(c->end, END_NONBLOCK)) ? SOCK_NONBLOCK : 0;
+    int first = -1;
+
+    for (int fd = 0; fd < fdtab_limit(); fd++) {
+        if (fdtab_kind(fd) != FD_CONN || fdtab_object(fdtab_word(fd)) != c)
+            continue;
+        conn_closing(fd);
+        if (first < 0)
+            conn_made(fd, type_flags);
+        else
+            conn_duped(first, fd);
+        first = first < 0 ? fd : first;
+    }
+}
+
+// What it was connected to is over; bytes that are in the ring are lost, as the kernel's are.
 static int disconnect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t len)
 {
-    if (c->stage >= CONN_FRESH)
-        sock_hand_over(c, fd, "connect() with AF_UNSPEC");
-    return (int)sys_call(SYS_connect, fd, addr, len);
+    int err = (int)sys_call(SYS_connect, fd, addr, len);
+
+    if (!err && c->stage >= CONN_FRESH)
+        begin_anew(c);
+    return err;
 }
 
 int sock_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t len)

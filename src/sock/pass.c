@@ -28,7 +28,8 @@ static void each_fd(const struct msghdr *msg, void (*see)(int fd, void *arg), vo
     }
 }
 
-// Can the process at the other end of the unix socket find a channel? Asked once a message.
+// Can the process at the other end of the unix socket find a channel? Asked once a message. The
+// kernel names who made the socket; where that is this process, who reads it may be any child.
 struct receiver {
     int sock;
     int knows; // -1: not asked yet
@@ -42,7 +43,8 @@ static bool knows_shunt(struct receiver *to)
     if (to->knows >= 0)
         return to->knows;
     to->knows = 0;
-    if (sys_getsockopt(to->sock, SOL_SOCKET, SO_PEERCRED, &cred, &n) || cred.pid <= 0)
+    if (sys_getsockopt(to->sock, SOL_SOCKET, SO_PEERCRED, &cred, &n) || cred.pid <= 0 ||
+        cred.pid == sys_getpid())
         return false;
     sock_enter();
     sock_lock(&self.lock, false);

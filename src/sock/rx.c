@@ -361,17 +361,23 @@ int conn_unread(struct conn *c, int fd)
     return n + (int)MAX(avail, 0);
 }
 
+// A ring is the sender's buffer and the receiver's in one, half of each: what is in the second half
+// has not arrived.
 int conn_unsent(struct conn *c, int fd)
 {
     int n = queued(fd, TIOCOUTQ);
-    int64_t room;
+    int64_t room = 0, used;
+    bool ring;
 
     if (n < 0 || !c->chan.shared)
         return n;
     sock_enter();
     sock_lock(&c->end->tx_lock, end_alone(c->end));
-    room = chan_room(&c->chan, &c->end->tx, UINT64_MAX);
+    ring = conn_tx_ring(c);
+    if (ring)
+        room = chan_room(&c->chan, &c->end->tx, UINT64_MAX);
     sock_unlock(&c->end->tx_lock, end_alone(c->end));
     sock_leave();
-    return n + (conn_tx_ring(c) && room >= 0 ? (int)(c->chan.ring_bytes - room) : 0);
+    used = ring && room >= 0 ? c->chan.ring_bytes - room : 0;
+    return n + (int)MAX(used - c->chan.ring_bytes / 2, 0);
 }

@@ -36,9 +36,12 @@ int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 // Is fd Shunt's own, so that the program must find it closed?
 bool sock_is_own(int fd);
 
-// Before the kernel makes newfd a copy of something: what it meant is forgotten; if it is Shunt's
-// own, it moves out of the way. 0, or -EBUSY: there is no other number for it.
-int sock_make_way(int newfd);
+// Above every number that is Shunt's own or means something to it.
+int sock_limit(void);
+
+// Before the kernel makes newfd a copy of oldfd, which is open: what newfd meant is forgotten; if it
+// is Shunt's own, it moves out of the way. 0, or -EBUSY: there is no other number for it.
+int sock_make_way(int oldfd, int newfd);
 
 // Calls see for every fd that is open in this process. No malloc; safe in a child of vfork.
 void sock_each_open_fd(void (*see)(int fd));

@@ -168,6 +168,15 @@ static void talk(struct conn *c)
     }
 }
 
+// Who reads the other end of a socket pair cannot be known: the connection may go on by either
+// lane.
+static void exchange(struct conn *c)
+{
+    peer_start(c, op_echo, 6400);
+    talk(c);
+    peer_finish(c);
+}
+
 static void passed_to_ourselves(struct conn *c)
 {
     int pair[2];
@@ -176,7 +185,7 @@ static void passed_to_ourselves(struct conn *c)
     conn_close(c); // now only the message holds it
     c->fd = recv_fd(pair[1], MSG_CMSG_CLOEXEC);
     REQUIRE_EQ(fcntl(c->fd, F_GETFD), FD_CLOEXEC);
-    conn_warm(c);
+    exchange(c);
 }
 
 static void copy_passed_to_ourselves(struct conn *c)
@@ -194,7 +203,7 @@ static void copy_passed_to_ourselves(struct conn *c)
     }
     close(old);
     c->fd = copy;
-    conn_warm(c);
+    exchange(c);
 }
 
 // A pre-forked worker gets the connection from its master: it was forked before there was one.
@@ -257,7 +266,7 @@ static void passed_by_recvmmsg(struct conn *c)
     conn_close(c);
     REQUIRE_EQ(recvmmsg(pair[1], &msg, 1, 0, NULL), 1);
     memcpy(&c->fd, CMSG_DATA(CMSG_FIRSTHDR(&msg.msg_hdr)), sizeof(int));
-    conn_warm(c);
+    exchange(c);
 }
 
 static const struct sock_case cases[] = {

@@ -20,7 +20,10 @@ static void fwrite_and_fread(struct conn *c)
     REQUIRE_EQ(fread(buf, 1, sizeof(buf), f), sizeof(buf));
     conn_check(c, buf, sizeof(buf));
     REQUIRE_EQ(fclose(f), 0);
-    conn_warm(c);
+    peer_start(c, op_echo, sizeof(buf));
+    conn_write(c, sizeof(buf));
+    conn_read(c, sizeof(buf));
+    peer_finish(c);
 }
 
 static int64_t expect_text(struct conn *self, int64_t text)
