@@ -232,6 +232,8 @@ int policy_load(const char *path, struct policy **out, struct policy_report *rep
     struct policy_report unread = {0};
     int err = load(path, out, report ? report : &unread);
 
+    if (report)
+        report_sort(report);
     policy_report_fini(&unread);
     return err;
 }
