@@ -4,3 +4,7 @@ dist_check_SCRIPTS += $(CLI_TESTS)
 TESTS += $(CLI_TESTS)
 QUICK_TESTS += $(CLI_TESTS)
 EXTRA_DIST += tests/cli/tap.sh
+
+# two programs under Shunt: not quick
+dist_check_SCRIPTS += tests/cli/test_rules_run.py
+TESTS += tests/cli/test_rules_run.py
