@@ -154,7 +154,8 @@ struct tcp_conn {
     uint8_t reordered : 1, tlp_out : 1, tlp_retrans : 1, wnd_limited : 1;
     uint8_t syn_lost : 1, urgent_in : 1, urgent_out : 1;
     uint8_t frto : 2; // RFC 5682, 3.1: the step that the next acknowledgement is for; 0: not in use
-    uint8_t quick_acks; // acknowledge at once that many times
+    uint8_t blocked : 1; // the last output kept something back: an ACK may free it
+    uint8_t quick_acks;  // acknowledge at once that many times
     uint8_t dupacks;
     uint8_t snd_wscale, rcv_wscale;
     uint8_t backoff, retries, probes;
@@ -184,7 +185,7 @@ struct tcp_conn {
     uint32_t retrans_ts; // timestamp of the first retransmission: Eifel detection
 
     // round trip: RFC 6298
-    uint32_t min_rtt_ns;         // UINT32_MAX: none; saturates at 4.29 s
+    uint32_t min_rtt_ns; // UINT32_MAX: none; saturates at 4.29 s
     uint32_t min_rtt_at_ms;
 
     // RACK-TLP (RFC 8985)
@@ -192,7 +193,7 @@ struct tcp_conn {
 
     uint32_t delivered, app_limited; // bytes, modulo 2^32
     // timers
-    struct wheel_node wheel;       // armed at or before the earliest of them
+    struct wheel_node wheel; // armed at or before the earliest of them
     uint32_t last_rx_ms, last_tx_ms;
     uint32_t stall_ms; // since when nothing of what is in flight, or waits, was acknowledged
 

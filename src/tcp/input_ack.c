@@ -136,8 +136,7 @@ static void process(struct in *in)
         c->backoff = 0;
     if ((ack.acked || wnd_changed) && c->loss_timer != TCP_LOSS_REORDER)
         timer_rearm_loss(in->ctx, c, in->now_ns);
-    if (ack.delivered)
-        conn_ready(in->ctx, c);
+    conn_ready_if_blocked(in->ctx, c);
 }
 
 // "If our FIN is now acknowledged": FIN-WAIT-1, CLOSING and LAST-ACK move on. False where c has
@@ -240,7 +239,7 @@ static void fast_ack(struct in *in)
     rate_sample(c, &ack);
     control(in, &ack);
     timer_rearm_loss(in->ctx, c, in->now_ns);
-    conn_ready(in->ctx, c);
+    conn_ready_if_blocked(in->ctx, c);
 }
 
 bool input_fast(struct in *in)

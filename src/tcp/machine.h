@@ -34,6 +34,13 @@ void conn_time_wait(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns);
 // Puts c into the list of those that tcp_output() visits.
 void conn_ready(struct tcp_ctx *ctx, struct tcp_conn *c);
 
+// An ACK came: is there anything that it lets go?
+static inline void conn_ready_if_blocked(struct tcp_ctx *ctx, struct tcp_conn *c)
+{
+    if (c->blocked || c->lost > c->retrans)
+        conn_ready(ctx, c);
+}
+
 // Asks for an acknowledgement with the next output.
 static inline void conn_ack_now(struct tcp_ctx *ctx, struct tcp_conn *c)
 {

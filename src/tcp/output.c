@@ -80,10 +80,11 @@ static void restart_after_idle(struct out *o)
 {
     struct tcp_conn *c = o->c;
     uint64_t idle_ms = (uint32_t)(o->now_ns / NS_PER_MS) - c->last_tx_ms;
-    uint32_t initial = cc_initial_window(o->ctx, c);
+    uint32_t initial;
 
-    if (c->snd_nxt != c->snd_una || idle_ms * NS_PER_MS < rtt_rto_ns(o->ctx, c))
+    if (!idle_ms || idle_ms * NS_PER_MS < rtt_rto_ns(o->ctx, c))
         return;
+    initial = cc_initial_window(o->ctx, c);
     if (cc_of(c)->resume)
         cc_of(c)->resume(c, o->now_ns, idle_ms * NS_PER_MS);
     if (!cc_of(c)->model && c->cwnd > initial)
@@ -183,7 +184,8 @@ static void note_limits(struct out *o)
     struct tcp_conn *c = o->c;
     uint32_t pipe = conn_pipe(c);
 
-    if (output_unsent(o) || c->lost > c->retrans)
+    c->blocked = output_unsent(o) > 0 || (c->fin_queued && !c->fin_sent);
+    if (c->blocked || c->lost > c->retrans)
         return;
     if (pipe < c->cwnd)
         c->app_limited = (c->delivered + pipe) | !(c->delivered + pipe);
@@ -204,7 +206,11 @@ static int output_synchronized(struct out *o)
             return err;
         c->probe_now = 0;
     }
-    if (conn_can_send(c) && !paced_out(o)) {
+    if (!conn_can_send(c)) {
+        c->blocked = 0;
+    } else if (paced_out(o)) {
+        c->blocked = 1;
+    } else {
         if (c->lost > c->retrans)
             err = output_retransmissions(o);
         if (!err && c->tlp_now)

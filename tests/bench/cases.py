@@ -131,6 +131,26 @@ def _decide(turn):
     return {key: found[key] for key in ("match_ns", "no_match_ns", "match_bound_ns")}
 
 
+@case("tcp/engine", "bulk_ns", "lower", ("self",))
+def _tcp_engine(turn):
+    """Both ends in one thread over an in-memory link; the ratios are to lwIP in the same round."""
+    lines = turn.client([turn.build / "tests/bench/tcp_bench", 1]).splitlines()
+    found = {line["case"]: line for line in map(json.loads, lines)}
+    bulk, trip = found["bulk_segment_both_ends"], found["round_trip_64"]
+    figures = {
+        "bulk_ns": bulk["shunt"],
+        "copies_ns": bulk["copies"],
+        "trip_ns": trip["shunt"],
+        "life_ns": found["connection_life"]["shunt"],
+        "super_64k_ns": found["super_frames"]["per_64_kib"],
+        "sack_ack_ns": found["acks_1000_in_flight_10_percent_sacked"]["shunt"],
+    }
+    if "lwip" in bulk:
+        figures["bulk_to_lwip"] = bulk["ratio_beyond_copies"]
+        figures["trip_to_lwip"] = trip["ratio"]
+    return {key: value["median"] for key, value in figures.items()}
+
+
 @case("kept/pingpong-spin", "p50_us", "lower", ("lo", "kept"))
 def _kept_pingpong(turn):
     found = turn.pair("pingpong", "--wait", "spin", "--size", 64)

@@ -9,3 +9,18 @@ tests_bench_decide_SOURCES = tests/bench/decide.c tests/bench/load.c tests/bench
 tests_bench_decide_LDADD = libpolicy.la libbase.la
 dist_check_SCRIPTS += tests/bench/smoke.sh
 TESTS += tests/bench/smoke.sh
+
+# the TCP engine beside lwIP, which comes as a module because its names are the same as ours
+noinst_PROGRAMS += tests/bench/tcp_bench
+tests_bench_tcp_bench_SOURCES = tests/bench/tcp_bench.c tests/bench/tcp_shunt.c \
+	tests/bench/tcp_shunt.h tests/bench/tcp_engine.h
+tests_bench_tcp_bench_CPPFLAGS = $(AM_CPPFLAGS) \
+	-DBENCH_LWIP='"$(abs_builddir)/tests/bench/.libs/tcp_lwip.so"'
+tests_bench_tcp_bench_LDADD = libtcp.la libwire.la libbase.la -ldl
+if HAVE_LWIP
+noinst_LTLIBRARIES += tests/bench/tcp_lwip.la
+tests_bench_tcp_lwip_la_SOURCES = tests/bench/tcp_lwip.c tests/bench/tcp_engine.h
+tests_bench_tcp_lwip_la_CPPFLAGS = $(AM_CPPFLAGS) -isystem /usr/include/lwip
+tests_bench_tcp_lwip_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
+tests_bench_tcp_lwip_la_LIBADD = -llwip
+endif
