@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Random rules and random connections: policy_decide() against a reference that knows nothing of
-// prefixes of bits, blocks of ports and indexes. The environment's SEED takes another run.
+// prefixes of bits, blocks of ports and indexes; and no rule that policy_check() calls dead
+// decides. The environment's SEED takes another run.
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -132,12 +133,12 @@ static void write_rule(FILE *out, const struct ref_rule *rule)
     fprintf(out, "}");
 }
 
-static struct policy *policy_of(const struct ref_rule *rules, int n)
+// The rules as a file; the caller frees it.
+static char *text_of(const struct ref_rule *rules, int n)
 {
     char *text;
     size_t len;
     FILE *out = open_memstream(&text, &len);
-    struct policy *policy;
 
     fprintf(out, "rules = ( ");
     for (int i = 0; i < n; i++) {
@@ -146,9 +147,25 @@ static struct policy *policy_of(const struct ref_rule *rules, int n)
     }
     fprintf(out, " );\n");
     fclose(out);
-    policy = config_policy(text);
-    free(text);
-    return policy;
+    return text;
+}
+
+// Sets dead[i] of each rule i that a warning says can never match.
+static void find_dead(const char *text, bool dead[MAX_RULES])
+{
+    struct policy_report report = {0};
+    char path[32];
+    int i;
+
+    memset(dead, 0, MAX_RULES);
+    config_write_text(text, strlen(text), path);
+    assert_int_equal(policy_check(path, &report), 0);
+    unlink(path);
+    for (size_t j = 0; j < report.n_findings; j++)
+        if (strstr(report.findings[j].text, "can never match") &&
+            sscanf(report.findings[j].text, "rule \"rule %d\"", &i) == 1)
+            dead[i - 1] = true;
+    policy_report_fini(&report);
 }
 
 static const struct sockaddr *pick_sockaddr(struct sockaddr_storage *out, bool v6)
@@ -268,14 +285,18 @@ static int ref_decide(const struct ref_rule *rules, int n, const struct policy_f
     return -1;
 }
 
-// One policy, asked about FLOWS connections; every[i] counts how often rule i decided.
+// One policy, asked about FLOWS connections.
 static void try_rules(const struct ref_rule *rules, int n, int round, unsigned *hits)
 {
-    struct policy *policy = policy_of(rules, n), *bound = policy_of(rules, n);
+    char *text = text_of(rules, n);
+    struct policy *policy = config_policy(text), *bound = config_policy(text);
     const char *exe = exes[pick(ARRAY_LEN(exes))];
+    bool dead[MAX_RULES];
     struct policy_outcome out;
     struct ref_flow flow;
 
+    find_dead(text, dead);
+    free(text);
     assert_int_equal(policy_bind(bound, strrchr(exe, '/') + 1, exe), 0);
     for (int i = 0; i < FLOWS; i++) {
         int want;
@@ -285,6 +306,8 @@ static void try_rules(const struct ref_rule *rules, int n, int round, unsigned *
         policy_decide(policy, &flow.facts, &out);
         if (out.rule != want)
             fail_msg("round %d, flow %d: rule %d, not %d", round, i, out.rule, want);
+        if (want >= 0 && dead[want])
+            fail_msg("round %d, flow %d: rule %d was said to match nothing", round, i, want);
         *hits += want >= 0;
         if (strcmp(flow.facts.exe, exe))
             continue;
