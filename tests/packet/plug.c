@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The plug for packetdrill: `packetdrill --so_filename=.../libshunt_packetdrill.so script.pkt` runs
+// the script against the engine, in virtual time. --so_flags takes words, separated by commas:
+//   local=ADDRESS   this host's address, as packetdrill's --local_ip (for scripts that connect)
+//   mtu=BYTES       of the path
+//   super=BYTES     largest super-frame (default 64,240, as Linux with GSO shows itself); 0: none
+//   cc=NAME         cubic, newreno or bbr
+//   ecn=0|1|2, fastopen=0..3, timestamps=0|1   as Linux's sysctls
+//
+// packetdrill makes blocking calls from a second thread. One lock guards the stack; a call that
+// would block waits until the first thread has let time pass or a packet in.
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+#include "packetdrill_abi.h"
+#include "stack.h"
+#include "wire/text.h"
+
+#define RECEIVE_LIMIT_NS (300 * NS_PER_S) // of virtual time, waiting for a packet that never leaves
+#define GATHER_MAX       (1 << 20)
+
+struct plug {
+    pthread_mutex_t lock;
+    pthread_cond_t moved;
+    struct stack *stack;
+};
+
+// errno and -1 of a negative errno.
+static ptrdiff_t out(ptrdiff_t n)
+{
+    if (n >= 0)
+        return n;
+    errno = (int)-n;
+    return -1;
+}
+
+// Makes one try of a call, and tries again while it would block and the socket is a blocking one.
+#define UNTIL_DONE(p, fd, nowait, call)                                                            \
+    ({                                                                                             \
+        ptrdiff_t n_;                                                                              \
+        pthread_mutex_lock(&(p)->lock);                                                            \
+        while ((n_ = (call)) == -EAGAIN && !(nowait) && !stack_nonblocking((p)->stack, fd))        \
+            pthread_cond_wait(&(p)->moved, &(p)->lock);                                            \
+        pthread_cond_broadcast(&(p)->moved);                                                       \
+        pthread_mutex_unlock(&(p)->lock);                                                          \
+        out(n_);                                                                                   \
+    })
+
+#define AT_ONCE(p, call) UNTIL_DONE(p, -1, true, call)
+
+static void plug_free(void *self)
+{
+    struct plug *p = self;
+
+    stack_free(p->stack);
+    pthread_cond_destroy(&p->moved);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
+
+static int plug_socket(void *self, int domain, int type, int protocol)
+{
+    struct plug *p = self;
+
+    return (int)AT_ONCE(p, stack_socket(p->stack, domain, type, protocol));
+}
+
+static int plug_bind(void *self, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    struct plug *p = self;
+
+    return (int)AT_ONCE(p, stack_bind(p->stack, fd, addr, len));
+}
+
+static int plug_listen(void *self, int fd, int backlog)
+{
+    struct plug *p = self;
+
+    return (int)AT_ONCE(p, stack_listen(p->stack, fd, backlog));
+}
+
+static int plug_accept(void *self, int fd, struct sockaddr *addr, socklen_t *len)
+{
+    struct plug *p = self;
+
+    return (int)UNTIL_DONE(p, fd, false, stack_accept(p->stack, fd, addr, len));
+}
+
+// A blocking connect(): -EINPROGRESS and -EALREADY are waits, -EISCONN is its success.
+static ptrdiff_t connect_once(struct plug *p, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    int err = stack_connect(p->stack, fd, addr, len);
+
+    if (stack_nonblocking(p->stack, fd))
+        return err;
+    if (err == -EINPROGRESS || err == -EALREADY)
+        return -EAGAIN;
+    return err == -EISCONN ? 0 : err;
+}
+
+static int plug_connect(void *self, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    struct plug *p = self;
+
+    return (int)UNTIL_DONE(p, fd, false, connect_once(p, fd, addr, len));
+}
+
+static ssize_t plug_recv(void *self, int fd, void *buf, size_t len, int flags)
+{
+    struct plug *p = self;
+
+    return UNTIL_DONE(p, fd, flags & MSG_DONTWAIT, stack_recv(p->stack, fd, buf, len, flags));
+}
+
+static ssize_t plug_read(void *self, int fd, void *buf, size_t len)
+{
+    return plug_recv(self, fd, buf, len, 0);
+}
+
+static ssize_t plug_recvfrom(void *self, int fd, void *buf, size_t len, int flags,
+                             struct sockaddr *addr, socklen_t *addr_len)
+{
+    if (addr_len)
+        *addr_len = 0; // of a connected socket
+    return plug_recv(self, fd, buf, len, flags);
+}
+
+static size_t iov_bytes(const struct iovec *iov, int count)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < count; i++)
+        n += iov[i].iov_len;
+    return MIN(n, (size_t)GATHER_MAX);
+}
+
+static void scatter(const struct iovec *iov, const uint8_t *from, size_t len)
+{
+    for (; len; iov++) {
+        size_t part = MIN(len, iov->iov_len);
+
+        memcpy(iov->iov_base, from, part);
+        from += part;
+        len -= part;
+    }
+}
+
+static void gather(const struct iovec *iov, uint8_t *to, size_t len)
+{
+    for (; len; iov++) {
+        size_t part = MIN(len, iov->iov_len);
+
+        memcpy(to, iov->iov_base, part);
+        to += part;
+        len -= part;
+    }
+}
+
+static ssize_t receive_iov(void *self, int fd, const struct iovec *iov, int count, int flags)
+{
+    size_t len = iov_bytes(iov, count);
+    uint8_t *bytes = malloc(len + 1);
+    ssize_t n;
+
+    if (!bytes)
+        return out(-ENOMEM);
+    n = plug_recv(self, fd, bytes, len, flags);
+    if (n > 0)
+        scatter(iov, bytes, (size_t)n);
+    free(bytes);
+    return n;
+}
+
+static ssize_t plug_readv(void *self, int fd, const struct iovec *iov, int count)
+{
+    return receive_iov(self, fd, iov, count, 0);
+}
+
+static ssize_t plug_recvmsg(void *self, int fd, struct msghdr *msg, int flags)
+{
+    msg->msg_namelen = 0;
+    msg->msg_controllen = 0;
+    msg->msg_flags = 0;
+    return receive_iov(self, fd, msg->msg_iov, (int)msg->msg_iovlen, flags);
+}
+
+static ssize_t plug_sendto(void *self, int fd, const void *buf, size_t len, int flags,
+                           const struct sockaddr *addr, socklen_t addr_len)
+{
+    struct plug *p = self;
+    const char *at = buf;
+    size_t done = 0;
+    ssize_t n;
+
+    // a blocking write() returns when all is queued
+    do {
+        n = UNTIL_DONE(p, fd, flags & MSG_DONTWAIT,
+                       stack_sendto(p->stack, fd, at + done, len - done, flags, addr, addr_len));
+        if (n < 0)
+            return done ? (ssize_t)done : n;
+        done += (size_t)n;
+    } while (done < len && !(flags & MSG_DONTWAIT) && !stack_nonblocking(p->stack, fd));
+    return (ssize_t)done;
+}
+
+static ssize_t plug_send(void *self, int fd, const void *buf, size_t len, int flags)
+{
+    return plug_sendto(self, fd, buf, len, flags, NULL, 0);
+}
+
+static ssize_t plug_write(void *self, int fd, const void *buf, size_t len)
+{
+    return plug_send(self, fd, buf, len, 0);
+}
+
+static ssize_t send_iov(void *self, int fd, const struct msghdr *msg, int flags)
+{
+    size_t len = iov_bytes(msg->msg_iov, (int)msg->msg_iovlen);
+    uint8_t *bytes = malloc(len + 1);
+    ssize_t n;
+
+    if (!bytes)
+        return out(-ENOMEM);
+    gather(msg->msg_iov, bytes, len);
+    n = plug_sendto(self, fd, bytes, len, flags, msg->msg_name, msg->msg_namelen);
+    free(bytes);
+    return n;
+}
+
+static ssize_t plug_writev(void *self, int fd, const struct iovec *iov, int count)
+{
+    struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
+
+    return send_iov(self, fd, &msg, 0);
+}
+
+static ssize_t plug_sendmsg(void *self, int fd, const struct msghdr *msg, int flags)
+{
+    return send_iov(self, fd, msg, flags);
+}
+
+static int plug_fcntl(void *self, int fd, int cmd, ...)
+{
+    struct plug *p = self;
+    va_list ap;
+    long arg;
+
+    va_start(ap, cmd);
+    arg = va_arg(ap, long);
+    va_end(ap);
+    return (int)AT_ONCE(p, stack_fcntl(p->stack, fd, cmd, arg));
+}
+
+static int plug_ioctl(void *self, int fd, unsigned long request, ...)
+{
+    struct plug *p = self;
+    va_list ap;
+    int *value;
+
+    va_start(ap, request);
+    value = va_arg(ap, int *);
+    va_end(ap);
+    return (int)AT_ONCE(p, stack_ioctl(p->stack, fd, request, value));
+}
+
+static int plug_close(void *self, int fd)
+{
+    struct plug *p = self;
+
+    return (int)AT_ONCE(p, stack_close(p->stack, fd));
+}
+
+static int plug_shutdown(void *self, int fd, int how)
+{
+    struct plug *p = self;
+
+    return (int)AT_ONCE(p, stack_shutdown(p->stack, fd, how));
+}
+
+static int plug_getsockopt(void *self, int fd, int level, int name, void *value, socklen_t *len)
+{
+    struct plug *p = self;
+
+    return (int)AT_ONCE(p, stack_getsockopt(p->stack, fd, level, name, value, len));
+}
+
+static int plug_setsockopt(void *self, int fd, int level, int name, const void *value,
+                           socklen_t len)
+{
+    struct plug *p = self;
+
+    return (int)AT_ONCE(p, stack_setsockopt(p->stack, fd, level, name, value, len));
+}
+
+static int poll_once(struct plug *p, struct pollfd *fds, nfds_t count, uint64_t until_ns)
+{
+    int n = stack_poll(p->stack, fds, count);
+
+    return n || stack_now(p->stack) >= until_ns ? n : -EAGAIN;
+}
+
+static int plug_poll(void *self, struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+    struct plug *p = self;
+    uint64_t until =
+        timeout_ms < 0 ? CLOCK_NEVER : stack_now(p->stack) + (uint64_t)timeout_ms * NS_PER_MS;
+
+    return (int)UNTIL_DONE(p, -1, false, poll_once(p, fds, count, until));
+}
+
+static int plug_netdev_send(void *self, const void *packet, size_t len)
+{
+    struct plug *p = self;
+
+    // what the parser refuses is dropped, as by any stack
+    return (int)AT_ONCE(p, (stack_inject(p->stack, packet, len), 0));
+}
+
+// Lets virtual time pass until a packet has left.
+static ptrdiff_t receive(struct stack *st, void *packet, uint64_t *sent_ns)
+{
+    static uint8_t bytes[STACK_PACKET_MAX];
+    uint64_t limit = stack_now(st) + RECEIVE_LIMIT_NS;
+    ptrdiff_t n;
+
+    while (stack_peek(st) == CLOCK_NEVER && stack_deadline(st) <= limit)
+        stack_advance(st, stack_deadline(st));
+    n = stack_take(st, bytes, sent_ns);
+    if (n > 0)
+        memcpy(packet, bytes, (size_t)n);
+    return n;
+}
+
+static int plug_netdev_receive(void *self, void *packet, size_t *len, long long *time_us)
+{
+    struct plug *p = self;
+    uint64_t sent_ns = 0;
+    ptrdiff_t n = AT_ONCE(p, receive(p->stack, packet, &sent_ns));
+
+    *len = n > 0 ? (size_t)n : 0;
+    *time_us = (long long)(sent_ns / NS_PER_US);
+    return 0;
+}
+
+static int pass(struct stack *st, uint64_t ns)
+{
+    stack_advance(st, stack_now(st) + ns);
+    return 0;
+}
+
+static int plug_usleep(void *self, useconds_t us)
+{
+    struct plug *p = self;
+
+    return (int)AT_ONCE(p, pass(p->stack, us * NS_PER_US));
+}
+
+// Each look at the clock takes a microsecond, or packetdrill would spin for ever in its last
+// moments before an event.
+static int plug_gettimeofday(void *self, struct timeval *tv, struct timezone *tz)
+{
+    struct plug *p = self;
+    uint64_t us;
+
+    AT_ONCE(p, pass(p->stack, NS_PER_US));
+    us = stack_now(p->stack) / NS_PER_US;
+    tv->tv_sec = (time_t)(us / 1000000);
+    tv->tv_usec = (suseconds_t)(us % 1000000);
+    return 0;
+}
+
+// What no TCP is asked by: these say so.
+static int no_epoll_create(void *self, int size)
+{
+    return (int)out(-ENOSYS);
+}
+
+static int no_epoll_ctl(void *self, int epfd, int op, int fd, struct epoll_event *event)
+{
+    return (int)out(-ENOSYS);
+}
+
+static int no_epoll_wait(void *self, int epfd, struct epoll_event *events, int max, int timeout_ms)
+{
+    return (int)out(-ENOSYS);
+}
+
+static int no_pipe(void *self, int fds[2])
+{
+    return (int)out(-ENOSYS);
+}
+
+static int no_splice(void *self, int in, loff_t *off_in, int to, loff_t *off_out, size_t len,
+                     unsigned int flags)
+{
+    return (int)out(-ENOSYS);
+}
+
+// One NAME=VALUE word of --so_flags. False: not known.
+static bool take_flag(struct stack_config *cfg, const char *name, const char *value)
+{
+    long n = strtol(value, NULL, 0);
+
+    if (!strcmp(name, "local"))
+        return !ip_addr_parse(value, strchr(value, ':') ? &cfg->local6 : &cfg->local4);
+    if (!strcmp(name, "mtu"))
+        cfg->path.mtu = (uint16_t)n;
+    else if (!strcmp(name, "super"))
+        cfg->path.super_max = (uint32_t)n;
+    else if (!strcmp(name, "cc"))
+        cfg->tcp.cc = (uint8_t)MAX(tcp_cc_named(value), 0);
+    else if (!strcmp(name, "ecn"))
+        cfg->tcp.ecn = (uint8_t)(n == 0 ? TCP_ECN_OFF : n == 1 ? TCP_ECN_ON : TCP_ECN_PASSIVE);
+    else if (!strcmp(name, "fastopen"))
+        cfg->tcp.tfo_client = n & 1, cfg->tcp.tfo_server = n & 2;
+    else if (!strcmp(name, "timestamps"))
+        cfg->tcp.timestamps = n;
+    else
+        return false;
+    return true;
+}
+
+static void take_flags(struct stack_config *cfg, const char *flags)
+{
+    char text[512], *save = NULL, *value;
+
+    snprintf(text, sizeof(text), "%s", flags ? flags : "");
+    for (char *w = strtok_r(text, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
+        value = strchr(w, '=');
+        if (value)
+            *value++ = 0;
+        if (!value || !take_flag(cfg, w, value))
+            fprintf(stderr, "libshunt_packetdrill: flag '%s' is not known\n", w);
+    }
+}
+
+SHUNT_EXPORT void packetdrill_interface_init(const char *flags, struct packetdrill_interface *ifc)
+{
+    struct plug *p = calloc(1, sizeof(*p));
+    struct stack_config cfg;
+
+    stack_config_init(&cfg);
+    cfg.path.super_max = 64240;
+    take_flags(&cfg, flags);
+    if (p)
+        p->stack = stack_new(&cfg);
+    if (!p || !p->stack) {
+        fprintf(stderr, "libshunt_packetdrill: the engine does not start\n");
+        abort();
+    }
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->moved, NULL);
+    *ifc = (struct packetdrill_interface){
+        .userdata = p,
+        .free = plug_free,
+        .socket = plug_socket,
+        .bind = plug_bind,
+        .listen = plug_listen,
+        .accept = plug_accept,
+        .connect = plug_connect,
+        .read = plug_read,
+        .readv = plug_readv,
+        .recv = plug_recv,
+        .recvfrom = plug_recvfrom,
+        .recvmsg = plug_recvmsg,
+        .write = plug_write,
+        .writev = plug_writev,
+        .send = plug_send,
+        .sendto = plug_sendto,
+        .sendmsg = plug_sendmsg,
+        .fcntl = plug_fcntl,
+        .ioctl = plug_ioctl,
+        .close = plug_close,
+        .shutdown = plug_shutdown,
+        .getsockopt = plug_getsockopt,
+        .setsockopt = plug_setsockopt,
+        .poll = plug_poll,
+        .netdev_send = plug_netdev_send,
+        .netdev_receive = plug_netdev_receive,
+        .usleep = plug_usleep,
+        .gettimeofday = plug_gettimeofday,
+        .epoll_create = no_epoll_create,
+        .epoll_ctl = no_epoll_ctl,
+        .epoll_wait = no_epoll_wait,
+        .pipe = no_pipe,
+        .splice = no_splice,
+    };
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Loads the plug as packetdrill does, and drives a connection through its table.
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "packetdrill_abi.h"
+#include "wire/packet.h"
+#include "wire/text.h"
+
+typedef void init_fn(const char *, struct packetdrill_interface *);
+
+static struct packetdrill_interface plug;
+
+static int set_up(void **state)
+{
+    const char *top = getenv("top_builddir");
+    char path[1024];
+    void *handle;
+    init_fn *init;
+
+    snprintf(path, sizeof(path), "%s/tests/packet/.libs/libshunt_packetdrill.so", top ? top : ".");
+    handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!handle)
+        fail_msg("%s", dlerror());
+    init = (init_fn *)dlsym(handle, "packetdrill_interface_init");
+    assert_non_null(init);
+    init("local=192.168.0.7,super=0,timestamps=0,mtu=1500,cc=newreno,ecn=0,fastopen=0", &plug);
+    *state = handle;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    plug.free(plug.userdata);
+    return dlclose(*state);
+}
+
+static struct segment from_peer(uint32_t seq, uint32_t ack, uint8_t flags)
+{
+    struct segment s = {.src_port = 40001,
+                        .dst_port = 8080,
+                        .seq = seq,
+                        .ack = ack,
+                        .flags = flags,
+                        .window = 60000};
+
+    ip_addr_parse("192.0.2.1", &s.src);
+    ip_addr_parse("192.168.0.7", &s.dst);
+    return s;
+}
+
+static void arrive(const struct segment *s)
+{
+    struct packet_ip ip = {.ttl = 64};
+    uint8_t bytes[2048];
+    size_t len = packet_emit(s, &ip, bytes, CSUM_FULL);
+
+    assert_int_equal(plug.netdev_send(plug.userdata, bytes, len), 0);
+}
+
+// The next packet that leaves; *time_us is when.
+static struct segment leave(long long *time_us)
+{
+    static uint8_t bytes[65600];
+    size_t len = sizeof(bytes);
+    struct segment s;
+
+    assert_int_equal(plug.netdev_receive(plug.userdata, bytes, &len, time_us), 0);
+    assert_true(len > 0);
+    assert_int_equal(packet_parse(bytes, len, CSUM_FULL, &s), 0);
+    return s;
+}
+
+static int listener(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(8080)};
+    int fd = plug.socket(plug.userdata, AF_INET, SOCK_STREAM, 0);
+
+    assert_true(fd >= 0);
+    inet_pton(AF_INET, "192.168.0.7", &a.sin_addr);
+    assert_int_equal(plug.bind(plug.userdata, fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_int_equal(plug.listen(plug.userdata, fd, 5), 0);
+    return fd;
+}
+
+static void *accept_in_thread(void *fd)
+{
+    struct sockaddr_in a;
+    socklen_t len = sizeof(a);
+    intptr_t got = plug.accept(plug.userdata, *(int *)fd, (struct sockaddr *)&a, &len);
+
+    assert_int_equal(ntohs(a.sin_port), 40001);
+    return (void *)got;
+}
+
+static uint32_t our_isn;
+
+static void handshake(void)
+{
+    struct segment s = from_peer(1000, 0, SEG_SYN);
+    long long at;
+
+    arrive(&s);
+    s = leave(&at);
+    assert_int_equal(s.flags, SEG_SYN | SEG_ACK);
+    assert_int_equal(s.ack, 1001);
+    our_isn = s.seq;
+    s = from_peer(1001, our_isn + 1, SEG_ACK);
+    arrive(&s);
+}
+
+static void use(int fd)
+{
+    char buf[100];
+    struct iovec iov[2] = {{(void *)"scat", 4}, {(void *)"tered", 5}},
+                 in[2] = {{buf, 2}, {buf + 2, 98}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2}, got = {.msg_iov = in, .msg_iovlen = 2};
+    struct pollfd p = {fd, POLLIN, 0};
+    struct segment s;
+    long long at;
+    int n = 0;
+
+    assert_int_equal(plug.writev(plug.userdata, fd, iov, 2), 9);
+    s = leave(&at);
+    assert_memory_equal(s.data.piece[0], "scattered", 9);
+    s = from_peer(1001, our_isn + 10, SEG_ACK | SEG_PSH);
+    s.len = 5;
+    s.data = (struct seg_data){{(const uint8_t *)"hello", NULL}, {5, 0}};
+    arrive(&s);
+    assert_int_equal(plug.poll(plug.userdata, &p, 1, 0), 1);
+    assert_int_equal(plug.ioctl(plug.userdata, fd, FIONREAD, &n), 0);
+    assert_int_equal(n, 5);
+    assert_int_equal(plug.recv(plug.userdata, fd, buf, 3, MSG_PEEK), 3);
+    assert_int_equal(plug.recvmsg(plug.userdata, fd, &got, 0), 5);
+    assert_memory_equal(buf, "hello", 5);
+    assert_int_equal(plug.recv(plug.userdata, fd, buf, 3, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(plug.sendmsg(plug.userdata, fd, &msg, 0), 9);
+}
+
+static void test_a_connection_through_the_table(void **state)
+{
+    int fd = listener(), conn;
+    pthread_t t;
+    void *got;
+
+    assert_int_equal(pthread_create(&t, NULL, accept_in_thread, &fd), 0);
+    handshake();
+    assert_int_equal(pthread_join(t, &got), 0);
+    conn = (int)(intptr_t)got;
+    assert_true(conn > fd);
+    use(conn);
+    assert_int_equal(plug.shutdown(plug.userdata, conn, SHUT_WR), 0);
+    assert_int_equal(plug.close(plug.userdata, conn), 0);
+    assert_int_equal(plug.close(plug.userdata, fd), 0);
+}
+
+static void *connect_in_thread(void *fd)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(8080)};
+
+    inet_pton(AF_INET, "192.0.2.1", &a.sin_addr);
+    return (void *)(intptr_t)plug.connect(plug.userdata, *(int *)fd, (struct sockaddr *)&a,
+                                          sizeof(a));
+}
+
+static void test_connect_waits_for_its_answer(void **state)
+{
+    int fd = plug.socket(plug.userdata, AF_INET, SOCK_STREAM, 0);
+    long long first, second;
+    struct segment s, answer = from_peer(5000, 0, SEG_SYN | SEG_ACK);
+    pthread_t t;
+    void *got;
+
+    assert_int_equal(pthread_create(&t, NULL, connect_in_thread, &fd), 0);
+    s = (struct segment){0};
+    do { // until the thread has sent it
+        static uint8_t bytes[65600];
+        size_t len = sizeof(bytes);
+
+        plug.netdev_receive(plug.userdata, bytes, &len, &first);
+        if (len)
+            assert_int_equal(packet_parse(bytes, len, CSUM_FULL, &s), 0);
+        else
+            usleep(1000);
+    } while (!s.flags);
+    assert_int_equal(s.flags, SEG_SYN);
+    s = leave(&second); // nobody answers: it comes again a second later
+    assert_int_equal((second - first) / 1000, 1000);
+    answer.dst_port = s.src_port;
+    answer.src_port = 8080;
+    answer.ack = s.seq + 1;
+    arrive(&answer);
+    assert_int_equal(pthread_join(t, &got), 0);
+    assert_int_equal((intptr_t)got, 0);
+    assert_int_equal(plug.close(plug.userdata, fd), 0);
+}
+
+static void test_the_clock_is_virtual(void **state)
+{
+    struct timeval a, b;
+
+    plug.gettimeofday(plug.userdata, &a, NULL);
+    plug.usleep(plug.userdata, 3600u * 1000000u);
+    plug.gettimeofday(plug.userdata, &b, NULL);
+    assert_int_equal(b.tv_sec - a.tv_sec, 3600);
+}
+
+static void test_what_is_not_there_says_so(void **state)
+{
+    assert_int_equal(plug.epoll_create(plug.userdata, 1), -1);
+    assert_int_equal(errno, ENOSYS);
+    assert_int_equal(plug.close(plug.userdata, 99), -1);
+    assert_int_equal(errno, EBADF);
+    assert_int_equal(plug.socket(plug.userdata, AF_INET, SOCK_DGRAM, 0), -1);
+    assert_int_equal(errno, EPROTONOSUPPORT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_connection_through_the_table, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_connect_waits_for_its_answer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_clock_is_virtual, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_not_there_says_so, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
