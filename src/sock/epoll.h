@@ -14,9 +14,13 @@ void epoll_conn_stir(struct conn *c, bool full);
 void epoll_duped(int oldfd, int newfd);
 void epoll_closing(int fd);
 
-// Something other than epoll_wait is about to wait for the epoll fd: from now on whatever comes
-// makes it readable in the kernel. Inside. Nothing where fd is no epoll fd.
-void epoll_expose(int fd);
+// Something other than epoll_wait is about to wait for the epoll fd: makes it readable in the
+// kernel if and only if it has something, and from now on when something comes. Inside, no lock
+// held. Nothing where fd is no epoll fd.
+void epoll_reveal(int fd);
+
+// One of Shunt's own fds got another number. Inside, no lock held.
+void epoll_moved(int oldfd, int newfd);
 
 // Around fork: before it takes the locks that the child must find free.
 void epoll_before_fork(void);

@@ -9,7 +9,7 @@
 
 static void watch_say(struct epoll_watch *w, const struct epoll_event *ev)
 {
-    w->events = ev->events;
+    w->events = ev->events | EPOLLERR | EPOLLHUP;
     w->data = ev->data.u64;
     w->fresh = true;
 }
@@ -36,7 +36,7 @@ static int ctl_add(struct epoll_set *s, int epfd, struct conn *c, int fd,
     w = watch_new(s, c, fd);
     if (w) {
         watch_say(w, ev);
-        err = c->epoll_up && conn_ready(c) ? watch_raise_locked(w) : 0;
+        err = c->epoll_up && conn_ready(c) && !s->common ? watch_raise_locked(w) : 0;
         if (!err)
             return 0;
         watch_free(w);
@@ -190,6 +190,28 @@ static int ctl_conn(struct epoll_set *s, int epfd, int op, struct conn *c, int f
     }
 }
 
+// A set in a set: see epoll_reveal().
+static void nest(struct epoll_set *outer, int fd)
+{
+    if (fdtab_kind(fd) != FD_EPOLL)
+        return;
+    outer->outer = true;
+    epoll_reveal(fd);
+}
+
+static int ctl_held(struct epoll_set *s, int epfd, int op, struct conn *c, int fd,
+                    const struct epoll_event *ev)
+{
+    int err;
+
+    epoll_take(&epoll_lock);
+    err = ctl_conn(s, epfd, op, c, fd, ev);
+    epoll_drop(&epoll_lock);
+    if (unlikely(s->common) && !err && conn_ready(c))
+        set_bring_back(c, fd, clock_now_ns() + SET_BACK_NS);
+    return err;
+}
+
 int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
     struct epoll_set *s = epoll_set_of(epfd);
@@ -199,31 +221,17 @@ int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
     sock_enter();
     if (s && (ev || op == EPOLL_CTL_DEL)) {
         set_family(s);
-        epoll_expose(fd);
+        nest(s, fd);
         c = conn_get(fd);
     }
     if (c) {
-        epoll_take(&epoll_lock);
-        err = ctl_conn(s, epfd, op, c, fd, ev);
-        epoll_drop(&epoll_lock);
+        err = ctl_held(s, epfd, op, c, fd, ev);
         conn_put(c);
     } else {
         err = (int)sys_call(SYS_epoll_ctl, epfd, op, fd, ev);
     }
     sock_leave();
     return err;
-}
-
-void epoll_expose(int fd)
-{
-    struct epoll_set *s = epoll_set_of(fd);
-
-    if (!s)
-        return;
-    epoll_take(&s->lock);
-    s->exposed = true;
-    set_hand_over(s);
-    epoll_drop(&s->lock);
 }
 
 // ---- what happens to the connection ----

@@ -12,9 +12,8 @@
 
 #include <sys/mman.h>
 
-#define MARKS      4096
-#define COMMON     (UINT64_C(1) << 32) // in a mark, above the pid of the process that uses the set
-#define GO_BACK_NS (300 * NS_PER_MS)   // for all connections of a set together
+#define MARKS  4096
+#define COMMON (UINT64_C(1) << 32) // in a mark, above the pid of the process that uses the set
 
 static _Atomic uint64_t *marks; // a page or more that forked children share
 static uint64_t taken[MARKS / 64];
@@ -103,9 +102,17 @@ static int count_watches(struct epoll_set *s)
     return n;
 }
 
-static void bring_back(struct epoll_set *s)
+// The peer sends by the twin what was not read yet; if it does not within the time, then later.
+void set_bring_back(struct conn *c, int fd, uint64_t deadline_ns)
 {
-    uint64_t deadline_ns = clock_now_ns() + GO_BACK_NS;
+    sock_leave();
+    conn_go_back(c, fd, true, deadline_ns, "in an epoll set that several processes use");
+    sock_enter();
+}
+
+static void bring_all_back(struct epoll_set *s)
+{
+    uint64_t deadline_ns = clock_now_ns() + SET_BACK_NS;
 
     for (int n = count_watches(s); n > 0; n--) {
         int fd = turn_watch(s);
@@ -113,9 +120,7 @@ static void bring_back(struct epoll_set *s)
 
         if (!c)
             continue;
-        sock_leave();
-        conn_go_back(c, fd, true, deadline_ns, "in an epoll set that several processes use");
-        sock_enter();
+        set_bring_back(c, fd, deadline_ns);
         conn_put(c);
     }
 }
@@ -146,9 +151,9 @@ void set_family_slow(struct epoll_set *s)
         s->common = true;
         if (s->mark)
             atomic_fetch_or(s->mark, COMMON);
-        bring_back(s);
+        bring_all_back(s);
     } else if (s->mark && (atomic_load(s->mark) & COMMON)) {
-        s->common = true;
+        s->common = s->tagged = true;
         forget(s);
     }
 }

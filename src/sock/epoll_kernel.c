@@ -147,3 +147,18 @@ void set_kick(struct epoll_set *s)
     s->tagged = true;
     set_ctl(s, EPOLL_CTL_ADD, s->kick, EPOLLIN | EPOLLET, tag_of(NULL, TAG_KICK));
 }
+
+// A bell that moved stays registered under its old number, with the same tag: that does no harm.
+void epoll_moved(int oldfd, int newfd)
+{
+    epoll_take(&epoll_lock);
+    list_for_each (it, &epoll_sets) {
+        struct epoll_set *s = list_entry(it, struct epoll_set, in_sets);
+
+        epoll_take(&s->lock);
+        if (s->kick == oldfd)
+            s->kick = newfd;
+        epoll_drop(&s->lock);
+    }
+    epoll_drop(&epoll_lock);
+}

@@ -55,6 +55,7 @@ struct epoll_set {
     uint32_t fds, generation;
     bool tagged;               // some registration in the kernel carries a tag, or did
     bool exposed;              // somebody waits for the epoll fd itself: nothing may stay hot
+    bool outer;                // holds an exposed one
     bool forked;               // a child has a copy, used or not
     bool inherited;            // this is the child's copy, not used yet
     bool common;               // used by several processes: its connections stay with the kernel
@@ -146,7 +147,18 @@ void set_walk(struct epoll_set *s, struct epoll_out *out, int limit, bool first)
 bool set_park(struct epoll_set *s); // false: something is due
 void set_hand_over(struct epoll_set *s);
 
+// ---- sets that others wait for (epoll_nest.c) ----
+
+// Brings what the kernel says of exposed sets up to date. Inside, no lock held.
+void sets_reveal(void);
+
 // ---- several processes (epoll_family.c) ----
+
+// How long to wait for the peers of connections that go back.
+#define SET_BACK_NS (300 * NS_PER_MS)
+
+// A connection in a common set goes back to the kernel. Inside, no lock held; blocks.
+void set_bring_back(struct conn *c, int fd, uint64_t deadline_ns);
 
 // To be called when the program uses s. Inside, no lock held.
 void set_family_slow(struct epoll_set *s);

@@ -334,6 +334,8 @@ int sock_epoll_wait(int epfd, struct epoll_event *events, int max, const struct 
     w.out = (struct epoll_out){events, 0, max};
     sock_enter();
     set_family(w.set);
+    if (unlikely(w.set->outer))
+        sets_reveal();
     w.generation = w.set->generation;
     n = w.set->raised ? collect(&w, ready_no_wait(&w.call) ? 0 : READY_LOOK_BUSY_NS) : 0;
     if (!n && !(w.set->raised && ready_no_wait(&w.call)))

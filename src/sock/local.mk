@@ -8,6 +8,7 @@ libsock_la_SOURCES = \
 	src/sock/epoll_ctl.c \
 	src/sock/epoll_family.c \
 	src/sock/epoll_kernel.c \
+	src/sock/epoll_nest.c \
 	src/sock/epoll_set.c \
 	src/sock/epoll_wait.c \
 	src/sock/epoll_walk.c \

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "sock/epoll.h"
 #include "sock/self.h"
 #include "sock/sock.h"
 
@@ -67,6 +68,7 @@ static int move_away(int fd)
     sock_lock(&self.lock, false);
     moved(fd, newfd);
     sock_unlock(&self.lock, false);
+    epoll_moved(fd, newfd);
     sock_leave();
     return 0;
 }

@@ -86,9 +86,10 @@ static void gather(struct poll *p)
         int fd = p->fds[i].fd;
         struct conn *c = conn_get(fd);
 
+        p->fds[i].revents = 0;
         p->others += fd >= 0;
         if (!c) {
-            epoll_expose(fd);
+            epoll_reveal(fd);
             continue;
         }
         if (!join(c, fd, m)) {
