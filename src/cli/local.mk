@@ -14,9 +14,3 @@ shunt_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 shunt_LDADD = libdaemon.la libcm.la liblane.la libpolicy.la libbase.la $(JANSSON_LIBS)
 
 dist_man_MANS += docs/man/shunt.1
-
-# for use from the build tree: build/shunt
-all-local: shunt
-shunt: src/cli/shunt
-	$(AM_V_GEN)$(LN_S) -f src/cli/shunt $@
-CLEANFILES += shunt
