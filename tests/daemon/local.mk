@@ -1,7 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
-check_PROGRAMS += tests/daemon/test_claim
-tests_daemon_test_claim_SOURCES = tests/daemon/test_claim.c tests/daemon/rig.h tests/daemon/rig.c
+DAEMON_TESTS = \
+	tests/daemon/test_claim \
+	tests/daemon/test_hostile \
+	tests/daemon/test_life \
+	tests/daemon/test_limits
+check_PROGRAMS += $(DAEMON_TESTS)
+TESTS += $(DAEMON_TESTS)
+QUICK_TESTS += $(DAEMON_TESTS)
+daemon_rig = tests/daemon/rig.h tests/daemon/rig.c
+tests_daemon_test_claim_SOURCES = tests/daemon/test_claim.c $(daemon_rig)
 tests_daemon_test_claim_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
 tests_daemon_test_claim_LDADD = libdaemon.la $(TEST_LIBS)
-TESTS += tests/daemon/test_claim
-QUICK_TESTS += tests/daemon/test_claim
+tests_daemon_test_hostile_SOURCES = tests/daemon/test_hostile.c $(daemon_rig)
+tests_daemon_test_hostile_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
+tests_daemon_test_hostile_LDADD = libdaemon.la $(TEST_LIBS)
+tests_daemon_test_life_SOURCES = tests/daemon/test_life.c $(daemon_rig)
+tests_daemon_test_life_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
+tests_daemon_test_life_LDADD = libdaemon.la $(TEST_LIBS)
+tests_daemon_test_limits_SOURCES = tests/daemon/test_limits.c $(daemon_rig)
+tests_daemon_test_limits_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
+tests_daemon_test_limits_LDADD = libdaemon.la $(TEST_LIBS)
