@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PATIENCE_NS (3 * NS_PER_S)
+#define PATIENCE_NS (15 * NS_PER_S)
 
 struct told told;
 struct packet raw_packet;

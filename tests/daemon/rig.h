@@ -50,7 +50,7 @@ void told_clear(void); // closes the fds of channels
 // Claims sock through the manager of this process, with a ring of RIG_RING_BYTES and no chunk.
 void rig_claim(struct cm *cm, int sock, int chunk_fd);
 
-// Polls the manager until n channels, or refusals, were told; fails after 3 s.
+// Polls the manager until n channels, or refusals, were told; fails after 15 s.
 void rig_wait_matched(struct cm *cm, int n);
 void rig_wait_refused(struct cm *cm, int n);
 
@@ -58,7 +58,7 @@ void rig_wait_refused(struct cm *cm, int n);
 
 int raw_connect(const struct rig *rig);  // no Hello yet
 int raw_client(const struct rig *rig);   // Hello said, Welcome had
-const Ctl__Envelope *raw_recv(int sock); // waits up to 3 s; NULL: hung up
+const Ctl__Envelope *raw_recv(int sock); // waits up to 15 s; NULL: hung up
 void raw_send(int sock, const Ctl__Envelope *msg, const int *fds, int n_fds);
 
 // How a claim by hand differs from an honest one; zeros do not.
@@ -74,6 +74,6 @@ extern struct packet raw_packet;                            // what raw_recv rec
 
 // The daemon's counter of that name.
 uint64_t rig_count(const struct rig *rig, const char *name);
-void rig_wait_count(const struct rig *rig, const char *name, uint64_t value); // up to 3 s
+void rig_wait_count(const struct rig *rig, const char *name, uint64_t value); // up to 15 s
 
 #endif

@@ -335,7 +335,7 @@ static void a_socket_that_lingers_holds_nobody_up(void **state)
     kill(rig.daemon, SIGCONT);
     begin = clock_now_ns();
     expect_service();
-    assert_true(clock_now_ns() - begin < NS_PER_S);
+    assert_true(clock_now_ns() - begin < 10 * NS_PER_S);
     close(tcp[1]);
     close(sock);
 }

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ATTACH_NS (3 * NS_PER_S)
+#define ATTACH_NS (15 * NS_PER_S)
 
 static struct rig rig;
 
