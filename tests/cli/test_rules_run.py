@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 
-SHUNT = pathlib.Path(os.environ.get("top_builddir", "build")).resolve() / "src/cli/shunt"
+SHUNT = pathlib.Path(os.environ.get("top_builddir", "build")).resolve() / "shunt"
 NAMES = ("far", "near", "apart", "late", "path")  # what the connections to each port are about
 RULES = """
 rules = (
