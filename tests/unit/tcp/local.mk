@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
-TCP_TESTS = tests/unit/tcp/test_transfer tests/unit/tcp/test_timers
+check_LIBRARIES += tests/unit/tcp/libpair.a
+tests_unit_tcp_libpair_a_SOURCES = tests/unit/tcp/pair.h tests/unit/tcp/pair.c \
+	tests/unit/tcp/peer.h tests/unit/tcp/peer.c
+
+TCP_TESTS = tests/unit/tcp/test_transfer tests/unit/tcp/test_timers tests/unit/tcp/test_ladder
 check_PROGRAMS += $(TCP_TESTS)
 TESTS += $(TCP_TESTS)
 QUICK_TESTS += $(TCP_TESTS)
+tcp_test_libs = tests/unit/tcp/libpair.a libtcp.la libbase.la $(TEST_LIBS)
 
-tcp_test_common = tests/unit/tcp/pair.h tests/unit/tcp/pair.c
-tcp_test_libs = libtcp.la libwire.la libbase.la $(TEST_LIBS)
-
-tests_unit_tcp_test_transfer_SOURCES = tests/unit/tcp/test_transfer.c $(tcp_test_common)
+tests_unit_tcp_test_transfer_SOURCES = tests/unit/tcp/test_transfer.c
 tests_unit_tcp_test_transfer_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_tcp_test_transfer_LDADD = $(tcp_test_libs)
 
-tests_unit_tcp_test_timers_SOURCES = tests/unit/tcp/test_timers.c $(tcp_test_common)
+tests_unit_tcp_test_timers_SOURCES = tests/unit/tcp/test_timers.c
 tests_unit_tcp_test_timers_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_tcp_test_timers_LDADD = $(tcp_test_libs)
+
+tests_unit_tcp_test_ladder_SOURCES = tests/unit/tcp/test_ladder.c
+tests_unit_tcp_test_ladder_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_tcp_test_ladder_LDADD = $(tcp_test_libs)
