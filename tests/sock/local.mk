@@ -16,4 +16,4 @@ tests_sock_sock_SOURCES = \
 	tests/sock/death.c tests/sock/many.c tests/sock/integrity.c tests/sock/others.c
 
 dist_check_SCRIPTS += tests/sock/run.sh tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh
-TESTS += tests/sock/plain.sh
+TESTS += tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh

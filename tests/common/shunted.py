@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Programs under Shunt, on a shuntd and a config of the test's own."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CONFIG = 'rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; } );\n'
+# A program that starts with these would not run as it does without Shunt.
+OURS = ("LD_PRELOAD", "SHUNT_SOCKET", "SHUNT_CONFIG", "SHUNT_PROFILE", "SHUNT_LOG")
+
+
+def build_dir():
+    return Path(os.environ.get("top_builddir") or Path(__file__).resolve().parents[2] / "build")
+
+
+def plain_env():
+    return {name: value for name, value in os.environ.items() if name not in OURS}
+
+
+class Shunt:
+    """with Shunt() as shunt: a shuntd that ends with the block, and what runs under it."""
+
+    def __init__(self, config=CONFIG):
+        self.dir = tempfile.TemporaryDirectory(prefix="shunt-test.")
+        self.config = Path(self.dir.name) / "shunt.conf"
+        self.config.write_text(config)
+        self.socket = Path(self.dir.name) / "shuntd.sock"
+        self.daemon = None
+
+    def __enter__(self):
+        command = [build_dir() / "shuntd", "--socket", self.socket]
+        self.daemon = subprocess.Popen(command, env=plain_env(), stdin=subprocess.DEVNULL)
+        for _ in range(500):
+            if self.socket.exists() or self.daemon.poll() is not None:
+                break
+            time.sleep(0.01)
+        if not self.socket.exists():
+            raise RuntimeError("shuntd did not start")
+        return self
+
+    def __exit__(self, *_):
+        self.daemon.terminate()
+        self.daemon.wait()
+        self.dir.cleanup()
+
+    def env(self):
+        return {**plain_env(), "SHUNT_SOCKET": str(self.socket)}
+
+    def command(self, command):
+        return [build_dir() / "shunt", "run", "-c", self.config, "--", *command]
+
+    def stat(self):
+        """What `shunt stat --json` says now: {"connections": [...], "shuntd": {...}}."""
+        command = [build_dir() / "shunt", "stat", "--json"]
+        return json.loads(subprocess.run(command, env=self.env(), check=True, timeout=20,
+                                         stdout=subprocess.PIPE).stdout)
+
+    def channels_made(self):
+        return self.stat()["shuntd"]["matches_total"]
+
+
+class Tap:
+    """TAP on stdout: as many as it turns out, with the plan at the end."""
+
+    def __init__(self):
+        self.count = 0
+        self.failed = 0
+
+    def note(self, text):
+        for line in str(text).splitlines():
+            print("#", line, flush=True)
+
+    def ok(self, good, name):
+        self.count += 1
+        self.failed += not good
+        print("ok" if good else "not ok", self.count, "-", name, flush=True)
+        return good
+
+    def skip(self, name, reason):
+        self.count += 1
+        print("ok", self.count, "-", name, "# SKIP", reason, flush=True)
+
+    def end(self):
+        print(f"1..{self.count}", flush=True)
+        sys.exit(self.failed > 0)
