@@ -1,0 +1,49 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""haproxy in front of nginx: two connections in a row, each moved by itself; splicing too."""
+import live
+from nginx_conf import Nginx, fetch_ok, wrk_ok
+
+CONFIG = """
+global
+    maxconn 200
+    nbthread 2
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+frontend in
+    bind 127.0.0.1:{front}
+    default_backend out
+backend out
+    {option}
+    server one 127.0.0.1:{back}
+"""
+
+
+def proxied(way, nginx, option):
+    front = live.free_port()
+    conf = way.dir / f"haproxy.{front}"
+    conf.write_text(CONFIG.format(front=front, back=nginx.port, option=option))
+    haproxy = way.start(["haproxy", "-db", "-f", conf], front)
+    base = f"http://127.0.0.1:{front}"
+    for name in nginx.digests:
+        fetch_ok(way, nginx, f"{base}/{name}", name)
+    wrk_ok(way, f"{base}/page")
+    if way.shunt:
+        way.ok(("shm", "shm") in way.lanes("haproxy"), "haproxy's connections are on shm")
+    way.stop(haproxy)
+
+
+def body(way):
+    nginx = Nginx(way)
+    nginx.start()
+    try:
+        proxied(way, nginx, "option http-keep-alive")
+        proxied(way, nginx, "option splice-auto")
+    finally:
+        nginx.stop()
+
+
+live.both_ways(body, ["haproxy", "nginx", "curl", "wrk"])

@@ -1,0 +1,21 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""iperf3 with four streams, out, in, and both ways at once."""
+import json
+
+import live
+
+
+def body(way):
+    port = live.free_port()
+    way.start(["iperf3", "-s", "-B", "127.0.0.1", "-p", port], port)
+    for words in (["-n", "256M"], ["-n", "256M", "-R"], ["-t", "2", "--bidir"], ["-t", "1", "-Z"]):
+        said = json.loads(way.run(["iperf3", "-c", "127.0.0.1", "-p", port, "-P", "4", "-J", *words]))
+        end = said["end"]
+        sent, got = end["sum_sent"]["bytes"], end["sum_received"]["bytes"]
+        # What is under way when the clock ends is sent and not received.
+        way.ok(0.8 * sent <= got <= 1.01 * sent and got > 10 << 20,
+               f"iperf3 {' '.join(words)}: what is sent arrives")
+
+
+live.both_ways(body, ["iperf3"])

@@ -1,0 +1,57 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""redis: pipelines, a replica, a background save (which forks), redis-benchmark."""
+import live
+
+
+def server(way, port, *more):
+    return way.start(["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
+                      "--enable-debug-command", "local", "--dbfilename", f"{port}.rdb",
+                      "--dir", way.dir, *more], port)
+
+
+def cli(way, port, *words):
+    return way.run(["redis-cli", "-p", port, *words]).decode().strip()
+
+
+def replica(way, port):
+    other = live.free_port()
+    server(way, other, "--replicaof", f"127.0.0.1 {port}")
+    live.wait_until(lambda: "master_link_status:up" in cli(way, other, "info", "replication"),
+                    "the replica is in step")
+    way.ok(way.client("redis", port) == b"good\n", "pipelines are right beside a replica")
+    live.wait_until(lambda: cli(way, other, "dbsize") == cli(way, port, "dbsize"), "same size")
+    same = cli(way, port, "debug", "digest")
+    live.wait_until(lambda: cli(way, other, "debug", "digest") == same, "same digest")
+    way.ok(len(same) == 40 and same.strip("0"), "the replica has the same data")
+    if way.shunt:
+        way.ok(("shm", "shm") in way.lanes("redis-server"), "the replica's link is on shm")
+
+
+def save(way, port):
+    digest = cli(way, port, "debug", "digest")
+    cli(way, port, "bgsave")
+    way.ok(way.client("redis", port) == b"good\n", "pipelines are right during a background save")
+    live.wait_until(lambda: "rdb_bgsave_in_progress:0" in cli(way, port, "info", "persistence"),
+                    "the save has ended")
+    way.ok("rdb_last_bgsave_status:ok" in cli(way, port, "info", "persistence"), "it is saved")
+    other = live.free_port()
+    server(way, other, "--dbfilename", f"{port}.rdb")
+    way.ok(cli(way, other, "debug", "digest") == digest, "what was saved is what was there")
+
+
+def body(way):
+    port = live.free_port()
+    server(way, port)
+    way.ok(cli(way, port, "set", "answer", "42") == "OK", "set")
+    way.ok(cli(way, port, "get", "answer") == "42", "get")
+    way.ok(way.client("redis", port) == b"good\n", "pipelines are right")
+    way.run(["redis-benchmark", "-p", port, "-n", "20000", "-c", "30", "-P", "8", "-q",
+             "-t", "set,get,incr,lpush,lrange_100"])
+    way.ok(True, "redis-benchmark runs")
+    cli(way, port, "flushall")
+    replica(way, port)
+    save(way, port)
+
+
+live.both_ways(body, ["redis-server", "redis-cli", "redis-benchmark"])
