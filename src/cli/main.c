@@ -10,11 +10,7 @@
 #include "config.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_run,
-    &cli_stat,
-    &cli_check,
-    &cli_explain,
-    NULL,
+    &cli_run, &cli_stat, &cli_check, &cli_explain, NULL,
 };
 
 static const struct cli_command *command_named(const char *name)

@@ -80,7 +80,8 @@ static bool try_library(struct run *r, const char *dir, const char *below)
 // own bin directory, if the whole tree was moved, or as configured.
 static bool find_library(struct run *r)
 {
-    static const char *const below[] = {"/.libs", "", "/../../.libs", "/../../../.libs", "/../lib/shunt"};
+    static const char *const below[] = {"/.libs", "", "/../../.libs", "/../../../.libs",
+                                        "/../lib/shunt"};
     char dir[PATH_MAX] = "";
 
     if (readlink("/proc/self/exe", dir, sizeof dir - 1) > 0 && strrchr(dir, '/')) {
