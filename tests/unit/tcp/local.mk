@@ -3,7 +3,8 @@ check_LIBRARIES += tests/unit/tcp/libpair.a
 tests_unit_tcp_libpair_a_SOURCES = tests/unit/tcp/pair.h tests/unit/tcp/pair.c \
 	tests/unit/tcp/peer.h tests/unit/tcp/peer.c
 
-TCP_TESTS = tests/unit/tcp/test_transfer tests/unit/tcp/test_timers tests/unit/tcp/test_ladder
+TCP_TESTS = tests/unit/tcp/test_transfer tests/unit/tcp/test_timers tests/unit/tcp/test_ladder \
+	tests/unit/tcp/test_defence
 check_PROGRAMS += $(TCP_TESTS)
 TESTS += $(TCP_TESTS)
 QUICK_TESTS += $(TCP_TESTS)
@@ -20,3 +21,7 @@ tests_unit_tcp_test_timers_LDADD = $(tcp_test_libs)
 tests_unit_tcp_test_ladder_SOURCES = tests/unit/tcp/test_ladder.c
 tests_unit_tcp_test_ladder_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_tcp_test_ladder_LDADD = $(tcp_test_libs)
+
+tests_unit_tcp_test_defence_SOURCES = tests/unit/tcp/test_defence.c
+tests_unit_tcp_test_defence_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_tcp_test_defence_LDADD = $(tcp_test_libs)
