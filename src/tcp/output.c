@@ -53,7 +53,7 @@ int output_new_segment(struct out *o, uint32_t len, uint32_t flags, uint32_t *se
     struct segment seg;
     int err;
 
-    emit_fill(o, &seg, start, SEG_ACK | (all ? SEG_PSH : 0) | (fin ? SEG_FIN : 0));
+    emit_fill(o, &seg, start, SEG_ACK | (all && len ? SEG_PSH : 0) | (fin ? SEG_FIN : 0));
     if (len)
         emit_payload(o, &seg, start, len);
     if (c->ecn_ok && len) { // RFC 3168, 6.1.2; 6.1.5: never on what is sent again

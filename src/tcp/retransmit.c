@@ -88,7 +88,8 @@ static int send_again(struct out *o, uint32_t i, uint32_t len)
         if (!o->has_tx || data > ring_ready(&o->tx, c->tx_pos + (seq - c->tx_seq)))
             return 0; // the ring's owner has broken it: there is nothing to send
         emit_payload(o, &seg, seq, data);
-        seg.flags |= SEG_PSH;
+        if (seq + data == c->snd_nxt - c->fin_sent) // the last byte, as when it went first
+            seg.flags |= SEG_PSH;
     }
     err = emit_put(o, &seg);
     if (err)
