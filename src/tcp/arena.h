@@ -43,6 +43,7 @@ struct tcp_arena {
     struct tcp_link time_wait;     // oldest first
     uint64_t cookie_until_ns;      // bare ACKs may carry cookies until then
     uint64_t challenge_second;
+    uint64_t ooo_stamp; // counts insertions into out-of-order lists
     struct tcp_counters counters;
     struct tfo_entry tfo[TFO_ENTRIES];
     struct wheel wheel;

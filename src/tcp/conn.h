@@ -198,7 +198,6 @@ struct tcp_conn {
     uint32_t stall_ms; // since when nothing of what is in flight, or waits, was acknowledged
 
     // receive-side acknowledgement detail
-    uint32_t sack_recent;   // start of the range that changed last
     struct seg_range dsack; // end == start: none to report
     uint32_t challenge_ms;  // when the last challenge ACK went out
 

@@ -18,6 +18,12 @@ static void swallow(struct tcp_ctx *ctx, struct tcp_conn *c, struct tcp_span *s,
     }
 }
 
+// The order in which ranges last grew; sent_ns is of no other use in this list.
+static void touch(struct tcp_ctx *ctx, struct tcp_span *s)
+{
+    s->sent_ns = ++ctx->arena->ooo_stamp;
+}
+
 // A new range between prev (TCP_NONE: at the front) and its successor.
 static bool add_range(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t prev, uint32_t start,
                       uint32_t end, uint32_t *fresh)
@@ -30,11 +36,11 @@ static bool add_range(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t prev, ui
         return false;
     s = span_at(ctx, i);
     *s = (struct tcp_span){.start = start, .end = end, .next = *link, .prev = TCP_NONE};
+    touch(ctx, s);
     *link = i;
     c->ooo_count++;
     swallow(ctx, c, s, &known);
     *fresh = span_len(s) - known;
-    c->sack_recent = s->start;
     return true;
 }
 
@@ -56,7 +62,7 @@ bool ooo_insert(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t start, uint32_
     s->end = seq_max(s->end, end);
     swallow(ctx, c, s, &known);
     *fresh = span_len(s) - known;
-    c->sack_recent = s->start;
+    touch(ctx, s);
     return true;
 }
 
@@ -73,41 +79,32 @@ uint32_t ooo_advance(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t rcv_nxt)
     return rcv_nxt;
 }
 
-static const struct tcp_span *range_with(const struct tcp_ctx *ctx, const struct tcp_conn *c,
-                                         uint32_t start)
+// The range that grew last before `before`, or NULL.
+static const struct tcp_span *latest(const struct tcp_ctx *ctx, const struct tcp_conn *c,
+                                     uint64_t before)
 {
-    for (uint32_t i = c->ooo_first; i != TCP_NONE; i = span_at(ctx, i)->next)
-        if (span_at(ctx, i)->start == start)
-            return span_at(ctx, i);
-    return NULL;
+    const struct tcp_span *best = NULL;
+
+    for (uint32_t i = c->ooo_first; i != TCP_NONE; i = span_at(ctx, i)->next) {
+        const struct tcp_span *s = span_at(ctx, i);
+
+        if (s->sent_ns < before && (!best || best->sent_ns < s->sent_ns))
+            best = s;
+    }
+    return best;
 }
 
-static void add_block(struct segment *seg, uint32_t start, uint32_t end, int max)
-{
-    if (seg->sack_count >= max)
-        return;
-    for (int k = 0; k < seg->sack_count; k++)
-        if (seg->sack[k].start == start && seg->sack[k].end == end)
-            return;
-    seg->sack[seg->sack_count++] = (struct seg_range){start, end};
-}
-
+// RFC 2018, 4: the block that grew last comes first, the others follow as they were reported before.
 void ooo_fill_sack(const struct tcp_ctx *ctx, const struct tcp_conn *c, struct segment *seg)
 {
     int max = seg->opts & SEG_OPT_TS ? 3 : 4;
-    const struct tcp_span *recent;
+    const struct tcp_span *s = latest(ctx, c, UINT64_MAX);
 
-    if (c->ooo_first == TCP_NONE && c->dsack.start == c->dsack.end)
-        return;
     seg->sack_count = 0;
     if (c->dsack.start != c->dsack.end)
         seg->sack[seg->sack_count++] = c->dsack; // RFC 2883, 4: the duplicate comes first
-    recent = range_with(ctx, c, c->sack_recent);
-    if (recent)
-        add_block(seg, recent->start, recent->end, max);
-    for (uint32_t i = c->ooo_first; i != TCP_NONE && seg->sack_count < max;
-         i = span_at(ctx, i)->next)
-        add_block(seg, span_at(ctx, i)->start, span_at(ctx, i)->end, max);
+    for (; s && seg->sack_count < max; s = latest(ctx, c, s->sent_ns))
+        seg->sack[seg->sack_count++] = (struct seg_range){s->start, s->end};
     if (seg->sack_count)
         seg->opts |= SEG_OPT_SACK;
 }
