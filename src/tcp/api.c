@@ -72,7 +72,7 @@ int tcp_connect(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
 
     if (c->state != TCP_CLOSED || !c->in_table)
         return -EISCONN;
-    c->snd_una = c->snd_nxt = c->snd_up = isn_make(ctx, &c->tuple, now_ns);
+    c->snd_una = c->snd_nxt = c->snd_up = c->snd_short = isn_make(ctx, &c->tuple, now_ns);
     c->tx_seq = c->snd_una + 1;
     c->ts_offset = isn_ts_offset(ctx, &c->tuple);
     c->ts_ok = cfg->timestamps;

@@ -118,6 +118,7 @@ struct tcp_conn {
     // RFC 9293, 3.3.1: send sequence variables
     uint32_t snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, snd_up;
     uint32_t snd_wnd_max; // largest window seen: for silly-window avoidance
+    uint32_t snd_short;   // end of the last segment that was not full: for Nagle's algorithm
     uint32_t tx_seq;      // sequence number of the ring byte at tx_pos
 
     // receive sequence variables

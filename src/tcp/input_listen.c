@@ -47,7 +47,7 @@ struct tcp_conn *input_make_child(struct in *in, uint32_t iss)
     in->ctx->host->path(in->ctx->self, c, &path);
     mtu_set_path(c, &path);
     c->orphan = 1; // nobody's, until the handshake is through
-    c->snd_una = c->snd_nxt = c->snd_up = iss;
+    c->snd_una = c->snd_nxt = c->snd_up = c->snd_short = iss;
     c->tx_seq = iss + 1;
     c->ts_offset = isn_ts_offset(in->ctx, &c->tuple);
     c->rcv_nxt = c->rcv_acked = seg->seq + 1;

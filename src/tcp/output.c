@@ -42,7 +42,8 @@ static bool short_may_go(const struct tcp_conn *c, uint32_t len, uint32_t unsent
         return true;
     if (c->cork)
         return false;
-    return c->nodelay || c->snd_nxt == c->snd_una; // (2)
+    // (2), as Minshall has it (RFC 9293, 3.7.4 and A.3): only another short segment under way holds it
+    return c->nodelay || seq_le(c->snd_short, c->snd_una);
 }
 
 int output_new_segment(struct out *o, uint32_t len, uint32_t flags, uint32_t *sent)
@@ -68,6 +69,8 @@ int output_new_segment(struct out *o, uint32_t len, uint32_t flags, uint32_t *se
         return err;
     span_push(o->ctx, c, o->now_ns, start, start + len + fin, flags);
     c->snd_nxt = start + len + fin;
+    if (len % c->mss)
+        c->snd_short = c->snd_nxt;
     c->cwr_pending = 0;
     c->fin_sent |= fin;
     *sent = len + fin;
@@ -139,7 +142,7 @@ static uint32_t next_len(struct out *o, uint32_t quantum)
             return 0;
     }
     if (len >= c->mss) { // a short tail rides along only where it might go alone
-        bool tail = len == unsent && ((c->nodelay && !c->cork) || c->fin_queued);
+        bool tail = len == unsent && short_may_go(c, len % c->mss, len % c->mss);
 
         return tail ? len : len - len % c->mss;
     }
