@@ -54,7 +54,9 @@ static void set_holding(struct tcp_ctx *ctx, struct tcp_conn *c, enum tcp_option
     else if (opt == TCP_SET_CORK)
         c->cork = on;
     else
-        c->quickack = on;
+        c->quickack = on, c->quick_acks = 0;
+    if (opt == TCP_SET_CORK && !on)
+        c->force = 1; // what the cork held goes now, Nagle or not (tcp(7))
     if (opt == TCP_SET_QUICKACK && on && c->rcv_nxt != c->rcv_acked && c->state >= TCP_ESTABLISHED)
         c->ack_now = 1;
     if (c->state >= TCP_ESTABLISHED)
