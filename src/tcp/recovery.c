@@ -298,7 +298,8 @@ void recovery_input(struct tcp_ctx *ctx, struct tcp_conn *c, struct tcp_ack *ack
     if (c->sack_ok)
         rack_detect(ctx, c, ack->now_ns);
     rack_probe_acked(ctx, c, ack);
-    if (ack->seg->flags & SEG_ECE && c->ecn_ok && ack->acked) {
+    // in a SYN the flag speaks of the agreement, not of congestion (RFC 3168, 6.1.1)
+    if ((ack->seg->flags & (SEG_ECE | SEG_SYN)) == SEG_ECE && c->ecn_ok && ack->acked) {
         tcp_count(ctx, ece_in);
         if (c->ca_state < TCP_CA_CWR) {
             recovery_enter_cwr(ctx, c, ack->now_ns);
