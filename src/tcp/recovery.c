@@ -185,7 +185,9 @@ static void prr(struct tcp_conn *c, const struct tcp_ack *ack)
         uint64_t due =
             ((uint64_t)c->prr_delivered * c->ssthresh + c->prr_flight - 1) / c->prr_flight;
 
+        // in whole segments, as the RFC's variables are: less than one would send nothing
         quota = due > c->prr_out ? due - c->prr_out : 0;
+        quota = (quota + c->mss - 1) / c->mss * c->mss;
     } else {
         uint32_t behind = c->prr_delivered > c->prr_out ? c->prr_delivered - c->prr_out : 0;
         uint32_t limit = u64_max(behind, ack->delivered);
