@@ -188,6 +188,8 @@ static void note_limits(struct out *o)
     uint32_t pipe = conn_pipe(c);
 
     c->blocked = output_unsent(o) > 0 || (c->fin_queued && !c->fin_sent);
+    if (c->lost > c->retrans) // what is to be sent again waits for cwnd
+        c->wnd_limited = 1;
     if (c->blocked || c->lost > c->retrans)
         return;
     if (pipe < c->cwnd)
