@@ -69,6 +69,8 @@ void recovery_on_rto(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)
         // RFC 5682, 3.1: not during a recovery that was still going on
         c->frto = c->state >= TCP_ESTABLISHED && c->sack_ok ? 1 : 0;
     }
+    if (!first)
+        c->frto = 0; // the ACKs that it waited for did not come
     if (!c->sack_ok)
         c->sacked = 0;
     scoreboard_mark_all(ctx, c);

@@ -117,8 +117,14 @@ int output_retransmissions(struct out *o)
     struct tcp_conn *c = o->c;
     bool sent = false;
 
-    if (c->frto == 2) // RFC 5682, 3.1, 2b: new data goes first, to see what its ACK says
-        return 0;
+    if (c->frto == 2) { // RFC 5682, 3.1, 2b: new data goes first, to see what its ACK says
+        bool probing = c->snd_nxt != c->recovery_point ||
+                       (output_unsent(o) && seq_lt(c->snd_nxt, c->snd_una + c->snd_wnd));
+
+        if (probing)
+            return 0;
+        c->frto = 0; // there is none that may go: recover as usual
+    }
     for (uint32_t i = c->span_first; i != TCP_NONE && c->lost > c->retrans;
          i = span_at(o->ctx, i)->next) {
         struct tcp_span *s = span_at(o->ctx, i);
