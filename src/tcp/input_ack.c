@@ -221,7 +221,7 @@ static bool is_plain(const struct in *in)
     if ((seg->opts & ~SEG_OPT_TS) || seg->ecn == IP_ECN_CE || c->ca_state != TCP_CA_OPEN ||
         c->sacked || c->tlp_out)
         return false;
-    if (c->ts_ok && seg->opts & SEG_OPT_TS && seq_lt(seg->ts_val, c->ts_recent))
+    if (c->ts_ok && (!(seg->opts & SEG_OPT_TS) || seq_lt(seg->ts_val, c->ts_recent)))
         return false;
     if (c->rx_shut || c->rcv_adv - c->rcv_nxt < seg->len)
         return false;
