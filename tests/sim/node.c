@@ -47,6 +47,7 @@ static void free_end(struct node *n, struct end *e)
 {
     struct end_result *r = &n->results[e - n->ends];
 
+    r->ended = true;
     r->written = e->head[TCP_TX];
     r->read = e->tail[TCP_RX];
     r->first_read_ns = e->first_read_ns;

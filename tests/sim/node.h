@@ -36,7 +36,7 @@ struct end {
 // How a connection's end came out, kept when the end itself is free again.
 struct end_result {
     uint64_t written, read, first_read_ns, last_read_ns;
-    bool fin_seen, aborted;
+    bool ended, fin_seen, aborted;
     int error;
 };
 
