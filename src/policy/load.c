@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/sys.h"
 #include "policy/lint.h"
 #include "policy/read.h"
 #include "policy/rules.h"
@@ -35,9 +36,9 @@ static int read_all(int fd, char *text, size_t size)
     ssize_t n;
 
     while (got < size) {
-        n = read(fd, text + got, size - got);
-        if (n < 0 && errno != EINTR)
-            return -errno;
+        n = sys_read(fd, text + got, size - got);
+        if (n < 0 && n != -EINTR)
+            return (int)n;
         if (n == 0)
             break;
         got += n > 0 ? n : 0;
@@ -62,7 +63,7 @@ static int slurp(const char *path, char **text)
         *text = malloc(st.st_size + 1);
         err = *text ? read_all(fd, *text, st.st_size) : -ENOMEM;
     }
-    close(fd);
+    sys_close(fd);
     return err;
 }
 
