@@ -424,6 +424,7 @@ static void receive(struct cm *cm)
             lost_err(cm, err);
         else
             dispatch(cm, cm->packet.msg);
+        cm->stuck_ns = 0; // whatever it left unread, it is alive
         packet_close_fds(&cm->packet);
     }
 }
