@@ -27,7 +27,7 @@ static int fill_header(int fd, uint32_t ring_bytes)
         return -errno;
     if (pwrite(fd, &hdr, sizeof hdr, 0) != sizeof hdr)
         return -ENOSPC;
-    return fcntl(fd, F_ADD_SEALS, SEALS) ? -errno : 0;
+    return sys_fcntl(fd, F_ADD_SEALS, SEALS);
 }
 
 int chan_create(uint32_t ring_bytes)
@@ -52,7 +52,7 @@ static int check(int fd, uint32_t *ring_bytes)
 {
     uint32_t hdr[3];
     struct stat st;
-    int seals = fcntl(fd, F_GET_SEALS);
+    int seals = sys_fcntl(fd, F_GET_SEALS, 0);
 
     if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st))
         return -EPROTO;
