@@ -43,8 +43,10 @@ struct conn {
     uint32_t hint_seen;         // value of the peer's hint that was acted upon
     struct spin_memory spin;    // how long waits took lately
     uint64_t cookie;            // SO_COOKIE, good from CONN_CLAIMED on
-    struct list watches;        // of struct epoll_watch, guarded by epoll.c
-    struct list claimed;        // in the table of claims, by cookie
+    // When an epoll set that watches the twin had all news from the kernel last; NULL: no set does.
+    const _Atomic uint64_t *told_ticks;
+    struct list watches; // of struct epoll_watch, guarded by epoll.c
+    struct list claimed; // in the table of claims, by cookie
 };
 
 // ---- life (conn.c) ----

@@ -129,14 +129,20 @@ static void bring_all_back(struct epoll_set *s)
 static void forget(struct epoll_set *s)
 {
     epoll_take(&epoll_lock);
-    epoll_take(&s->lock);
-    list_for_each (it, &s->watches) {
+    list_for_each_safe (it, &s->watches) {
         struct epoll_watch *w = list_entry(it, struct epoll_watch, in_set);
 
-        if (w->raised && !conn_ready(w->conn))
+        if (conn_ready(w->conn))
+            continue;
+        if (w->dormant) {
+            watch_free(w);
+            continue;
+        }
+        epoll_take(&s->lock);
+        if (w->raised)
             watch_lower(w, true);
+        epoll_drop(&s->lock);
     }
-    epoll_drop(&s->lock);
     epoll_drop(&epoll_lock);
 }
 

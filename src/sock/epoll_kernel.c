@@ -95,6 +95,7 @@ int watch_raise(struct epoll_watch *w)
     }
     list_del(&w->node);
     w->raised = w->fresh = true;
+    w->conn->told_ticks = &s->told;
     w->edge = w->blocked = false;
     s->raised++;
     if (w->conn->rule.spin_us > s->spin_us)
@@ -112,6 +113,7 @@ void watch_lower(struct epoll_watch *w, bool quiet)
         replace(w, w->events, w->data);
     }
     w->raised = w->bell = false;
+    w->conn->told_ticks = NULL;
     s->raised--;
     if (!s->raised)
         s->spin_us = 0;

@@ -122,6 +122,7 @@ void watch_free(struct epoll_watch *w)
     list_del(&w->node);
     epoll_drop(&s->lock);
     list_del(&w->in_conn);
+    w->conn->told_ticks = NULL;
     w->conn = NULL;
     list_add_tail(&free_watches, &w->node);
 }

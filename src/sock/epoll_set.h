@@ -36,7 +36,7 @@ struct epoll_watch {
     uint64_t told_tail; // ring bytes that had come when it was reported last
     uint32_t told;      // what held when it was looked at last
     uint32_t twin;      // what the kernel watches the twin for while raised
-    uint8_t idle;       // waits in a row that found nothing
+    uint16_t idle;      // waits in a row that found nothing
     bool raised;
     bool dormant;  // raised, and deleted by the program: it may be added again at no cost
     bool woken;    // dormant, and the kernel told of it: not worth keeping
@@ -69,6 +69,7 @@ struct epoll_set {
     _Atomic uint32_t sleepers; // threads inside the kernel's wait
     int kick;                  // eventfd that wakes one of them; -1: not made yet
     uint64_t looked;           // ticks, when the kernel was asked last
+    _Atomic uint64_t told;     // ticks, when it had nothing more to say
     _Atomic uint64_t *mark;    // in memory that the family shares, see epoll_family.c; may be NULL
     struct spin_memory spin;
     struct list hot, waiting;

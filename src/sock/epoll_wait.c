@@ -12,6 +12,9 @@
 #define DUE_MAX     32 // connections advanced after one look at the kernel
 #define ADVANCE_MAX 32 // and while they wait for their channel, before one sleep
 
+#define PARK_COST_US     2 // of a ring, a system call, and the event, another
+#define SPIN_GROWS_TIMES 4
+
 struct wait {
     struct epoll_set *set;
     uint32_t generation; // of the set when the call began
@@ -127,13 +130,18 @@ static void sift(struct wait *w, int n)
     }
 }
 
-static void ask_kernel(struct wait *w)
+static void ask_kernel(struct wait *w, uint64_t now)
 {
     struct epoll_out *out = &w->out;
+    int room = out->max - out->n, n;
 
-    if (out->n < out->max)
-        sift(w,
-             (int)sys_call(SYS_epoll_pwait, w->epfd, out->ev + out->n, out->max - out->n, 0, 0, 8));
+    w->set->looked = now;
+    if (!room)
+        return;
+    n = (int)sys_call(SYS_epoll_pwait, w->epfd, out->ev + out->n, room, 0, 0, 8);
+    sift(w, n);
+    if (n < room)
+        w->set->told = now;
 }
 
 // ---- looking ----
@@ -170,8 +178,7 @@ static int collect(struct wait *w, uint64_t every_ns)
     s->pass++;
     set_walk(s, &w->out, ask ? rings_share(s, w->out.max) : w->out.max, w->first);
     if (ask) {
-        s->looked = now;
-        ask_kernel(w);
+        ask_kernel(w, now);
         set_walk(s, &w->out, w->out.max, false);
     }
     w->first = false;
@@ -186,17 +193,28 @@ static int collect(struct wait *w, uint64_t every_ns)
 
 // ---- waiting ----
 
+// A sleep parks what is hot, and each of those costs its peer a ring and us an event. So the more
+// there is, the longer it pays to stay awake. 0: nothing is hot, or the rules do not allow it.
+static uint32_t spin_limit_us(struct wait *w)
+{
+    struct epoll_set *s = w->set;
+    uint32_t us = 0;
+
+    epoll_take(&s->lock);
+    list_for_each (it, &s->hot)
+        us += PARK_COST_US;
+    us = us ? MIN(s->spin_us + us, s->spin_us * SPIN_GROWS_TIMES) : 0;
+    epoll_drop(&s->lock);
+    return ready_spin_us(&w->call, us);
+}
+
 static int spin(struct wait *w)
 {
     struct epoll_set *s = w->set;
     struct spin sp;
-    bool any_hot;
     int n = 0;
 
-    epoll_take(&s->lock);
-    any_hot = !list_empty(&s->hot);
-    epoll_drop(&s->lock);
-    if (!any_hot || !spin_begin(&sp, &s->spin, ready_spin_us(&w->call, s->spin_us)))
+    if (!spin_begin(&sp, &s->spin, spin_limit_us(w)))
         return 0;
     do {
         clock_pause();

@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 
 #define LOOK_EVERY_NS (100 * NS_PER_US)
+#define LOOK_TOLD_NS  (2 * NS_PER_MS)
 
 static void counted(struct conn *c)
 {
@@ -42,8 +43,8 @@ static int tcp_info(int fd, struct tcp_info *info)
     return sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &n);
 }
 
-// Bytes that programs have put into the socket since it was connected. One snapshot: what is not sent
-// yet may be sent between two calls.
+// Bytes that programs have put into the socket since it was connected. One snapshot: what is not
+// sent yet may be sent between two calls.
 static int64_t carrier_written(int fd)
 {
     struct tcp_info info = {0};
@@ -259,13 +260,18 @@ void conn_look_if_hinted(struct conn *c, int fd)
     conn_look(c, fd);
 }
 
+// Where an epoll set hears of the twin, the program learns of its end by epoll_wait.
 void conn_look_if_due(struct conn *c, int fd)
 {
-    uint64_t looked;
+    const _Atomic uint64_t *told = c->told_ticks;
+    uint64_t now = clock_ticks();
 
     conn_look_if_hinted(c, fd);
-    looked = atomic_load_explicit(&c->end->looked_ticks, memory_order_relaxed);
-    if (clock_ticks() - looked >= clock_ticks_of_ns(LOOK_EVERY_NS))
+    if (told &&
+        now - atomic_load_explicit(told, memory_order_relaxed) < clock_ticks_of_ns(LOOK_TOLD_NS))
+        return;
+    if (now - atomic_load_explicit(&c->end->looked_ticks, memory_order_relaxed) >=
+        clock_ticks_of_ns(LOOK_EVERY_NS))
         conn_look(c, fd);
 }
 

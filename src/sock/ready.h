@@ -15,7 +15,7 @@
 #define READY_OUT (POLLOUT | POLLWRNORM)
 
 // How often a wait that spins, and one that finds work all the time, asks the kernel for the rest.
-#define READY_LOOK_SPINNING_NS (10 * NS_PER_US)
+#define READY_LOOK_SPINNING_NS (20 * NS_PER_US)
 #define READY_LOOK_BUSY_NS     (30 * NS_PER_US)
 
 // The kernel's TCP sets the NORM bits together with their plain ones (tcp_poll).

@@ -39,8 +39,8 @@ bool sock_is_own(int fd);
 // Above every number that is Shunt's own or means something to it.
 int sock_limit(void);
 
-// Before the kernel makes newfd a copy of oldfd, which is open: what newfd meant is forgotten; if it
-// is Shunt's own, it moves out of the way. 0, or -EBUSY: there is no other number for it.
+// Before the kernel makes newfd a copy of oldfd, which is open: what newfd meant is forgotten; if
+// it is Shunt's own, it moves out of the way. 0, or -EBUSY: there is no other number for it.
 int sock_make_way(int oldfd, int newfd);
 
 // Calls see for every fd that is open in this process. No malloc; safe in a child of vfork.

@@ -34,13 +34,14 @@ static bool pays(const struct spin_memory *m, uint64_t limit_ticks)
     return ++refusals % RETRY_EVERY == 0;
 }
 
-bool spin_begin(struct spin *s, const struct spin_memory *m, uint32_t limit_us)
+bool spin_begin(struct spin *s, struct spin_memory *m, uint32_t limit_us)
 {
     uint64_t limit = clock_ticks_of_ns(limit_us * NS_PER_US);
 
     s->start = s->last = clock_ticks();
     s->end = s->start + limit;
     s->on = false;
+    atomic_store_explicit(&m->cap_ticks, 2 * limit, memory_order_relaxed);
     if (!limit_us || host.cores < 2 || !pays(m, limit))
         return false;
     if (atomic_fetch_add_explicit(host.spinners, 1, memory_order_relaxed) >= host.cores) {
@@ -69,9 +70,10 @@ void spin_end(struct spin *s)
 void spin_learn(struct spin_memory *m, uint64_t start_ticks)
 {
     uint64_t took = clock_ticks() - start_ticks;
-
+    uint64_t cap = atomic_load_explicit(&m->cap_ticks, memory_order_relaxed);
     uint64_t average = atomic_load_explicit(&m->wait_ticks, memory_order_relaxed);
 
+    took = MIN(took, cap);
     average = average ? (average * 7 + took) / 8 : took;
     atomic_store_explicit(&m->wait_ticks, average, memory_order_relaxed);
 }

@@ -16,12 +16,13 @@ struct spin {
 // Remembers how long waits took lately, to tell whether spinning pays.
 struct spin_memory {
     _Atomic uint64_t wait_ticks; // moving average; 0: nothing known yet
+    _Atomic uint64_t cap_ticks;  // what a wait counts at most, so that one long one is forgiven
 };
 
 void spin_setup(uint32_t cores, _Atomic uint32_t *spinners);
 
 // Begins a wait that may spin for limit_us. False (and nothing to end): sleep at once.
-bool spin_begin(struct spin *s, const struct spin_memory *m, uint32_t limit_us);
+bool spin_begin(struct spin *s, struct spin_memory *m, uint32_t limit_us);
 
 // One turn of the loop: false when it is time to sleep. Also false when the core was taken away for
 // a while, a sign that others need it.

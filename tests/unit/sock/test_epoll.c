@@ -402,7 +402,7 @@ static void test_idle_connections_are_parked(void **state)
         rig_switch(&q[i]);
         assert_int_equal(ctl(b.ep, EPOLL_CTL_ADD, q[i].a.fd, EPOLLIN, 100), 0);
     }
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 300; i++) {
         rig_write(&b.p.b, 1);
         expect(&b, EPOLLIN, 7);
         rig_read(&b.p.a, 1);
