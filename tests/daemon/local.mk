@@ -20,3 +20,8 @@ tests_daemon_test_life_LDADD = libdaemon.la $(TEST_LIBS)
 tests_daemon_test_limits_SOURCES = tests/daemon/test_limits.c $(daemon_rig)
 tests_daemon_test_limits_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
 tests_daemon_test_limits_LDADD = libdaemon.la $(TEST_LIBS)
+
+# these wait for a private shuntd to end by itself
+DAEMON_SH = tests/daemon/test_run.sh tests/daemon/test_stat.py
+dist_check_SCRIPTS += $(DAEMON_SH)
+TESTS += $(DAEMON_SH)

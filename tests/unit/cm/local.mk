@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-cm_tests = tests/unit/cm/test_counters tests/unit/cm/test_iface tests/unit/cm/test_place
+cm_tests = tests/unit/cm/test_counters tests/unit/cm/test_iface tests/unit/cm/test_place \
+	tests/unit/cm/test_packet tests/unit/cm/test_cookies tests/unit/cm/test_fd
 check_PROGRAMS += $(cm_tests)
 TESTS += $(cm_tests)
 QUICK_TESTS += $(cm_tests)
@@ -12,3 +13,12 @@ tests_unit_cm_test_iface_LDADD = libcm.la $(TEST_LIBS)
 tests_unit_cm_test_place_SOURCES = tests/unit/cm/test_place.c
 tests_unit_cm_test_place_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_cm_test_place_LDADD = libcm.la $(TEST_LIBS)
+tests_unit_cm_test_packet_SOURCES = tests/unit/cm/test_packet.c
+tests_unit_cm_test_packet_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
+tests_unit_cm_test_packet_LDADD = libcm.la $(TEST_LIBS)
+tests_unit_cm_test_cookies_SOURCES = tests/unit/cm/test_cookies.c
+tests_unit_cm_test_cookies_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
+tests_unit_cm_test_cookies_LDADD = libcm.la $(TEST_LIBS)
+tests_unit_cm_test_fd_SOURCES = tests/unit/cm/test_fd.c
+tests_unit_cm_test_fd_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
+tests_unit_cm_test_fd_LDADD = libcm.la $(TEST_LIBS)

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-2-Clause
+DAEMON_UNIT_TESTS = \
+	tests/unit/daemon/test_chunk \
+	tests/unit/daemon/test_listener \
+	tests/unit/daemon/test_user \
+	tests/unit/daemon/test_table \
+	tests/unit/daemon/test_loop \
+	tests/unit/daemon/test_diag
+check_PROGRAMS += $(DAEMON_UNIT_TESTS)
+TESTS += $(DAEMON_UNIT_TESTS)
+QUICK_TESTS += $(DAEMON_UNIT_TESTS)
+tests_unit_daemon_test_chunk_SOURCES = tests/unit/daemon/test_chunk.c
+tests_unit_daemon_test_chunk_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_daemon_test_chunk_LDADD = libdaemon.la $(TEST_LIBS)
+tests_unit_daemon_test_listener_SOURCES = tests/unit/daemon/test_listener.c
+tests_unit_daemon_test_listener_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_daemon_test_listener_LDADD = libdaemon.la $(TEST_LIBS)
+tests_unit_daemon_test_user_SOURCES = tests/unit/daemon/test_user.c
+tests_unit_daemon_test_user_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_daemon_test_user_LDADD = libdaemon.la $(TEST_LIBS)
+tests_unit_daemon_test_table_SOURCES = tests/unit/daemon/test_table.c
+tests_unit_daemon_test_table_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_daemon_test_table_LDADD = libdaemon.la $(TEST_LIBS)
+tests_unit_daemon_test_loop_SOURCES = tests/unit/daemon/test_loop.c
+tests_unit_daemon_test_loop_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_daemon_test_loop_LDADD = libdaemon.la $(TEST_LIBS)
+tests_unit_daemon_test_diag_SOURCES = tests/unit/daemon/test_diag.c
+tests_unit_daemon_test_diag_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_daemon_test_diag_LDADD = libdaemon.la $(TEST_LIBS)
