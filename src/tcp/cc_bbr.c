@@ -177,18 +177,44 @@ static void set_pacing(struct tcp_conn *c)
         c->pacing_rate = rate;
 }
 
+// Loss: what is lost leaves the window. A recovery's first round sends one packet for each that left;
+// its end restores the window of before. Returns true while that rules the window.
+static bool conserve_packets(struct tcp_conn *c, const struct tcp_ack *ack)
+{
+    struct cc_bbr *b = &c->bbr;
+    bool recovering = c->ca_state >= TCP_CA_RECOVERY;
+    uint32_t lost = c->lost > ack->lost_before ? c->lost - ack->lost_before : 0;
+
+    if (lost)
+        c->cwnd = u64_max(c->cwnd - u64_min(lost, c->cwnd), c->mss);
+    if (recovering && !b->recovering) {
+        b->conserve = 1;
+        b->round_delivered = c->delivered;
+        c->cwnd = conn_pipe(c) + ack->delivered;
+    } else if (!recovering && b->recovering) {
+        b->conserve = 0;
+        c->cwnd = u64_max(c->cwnd, c->prior_cwnd);
+    } else if (b->round_start) {
+        b->conserve = 0;
+    }
+    b->recovering = recovering;
+    if (b->conserve)
+        c->cwnd = u64_max(c->cwnd, conn_pipe(c) + ack->delivered);
+    return b->conserve;
+}
+
 static void set_window(struct tcp_conn *c, const struct tcp_ack *ack)
 {
     struct cc_bbr *b = &c->bbr;
     uint32_t floor = MIN_SEGMENTS * (uint32_t)c->mss;
     uint64_t target = window_for(c, b->mode == BBR_PROBE_BW ? CWND_GAIN : STARTUP_GAIN);
 
-    if (c->ca_state == TCP_CA_RECOVERY && c->lost > ack->lost_before)
-        c->cwnd = u64_max(conn_pipe(c) + ack->delivered, floor); // packet conservation
-    else if (b->full)
-        c->cwnd = u64_min((uint64_t)c->cwnd + ack->delivered, target);
-    else if (c->cwnd < target || c->delivered < 10u * c->mss)
-        c->cwnd += ack->delivered;
+    if (!conserve_packets(c, ack)) {
+        if (b->full)
+            c->cwnd = u64_min((uint64_t)c->cwnd + ack->delivered, target);
+        else if (c->cwnd < target || c->delivered < 10u * c->mss)
+            c->cwnd += ack->delivered;
+    }
     c->cwnd = u64_max(c->cwnd, floor);
     if (b->mode == BBR_PROBE_RTT)
         c->cwnd = u64_min(c->cwnd, floor);

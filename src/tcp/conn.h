@@ -82,6 +82,7 @@ struct cc_bbr {
     uint32_t prior_cwnd;
     uint8_t mode, cycle, full_count;
     uint8_t round_start : 1, full : 1, probe_rtt_round : 1, idle : 1;
+    uint8_t recovering : 1, conserve : 1;
 };
 
 // Units: bytes, ns (_ns), ms (_ms), sequence numbers where no unit is named. What one segment of a

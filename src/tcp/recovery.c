@@ -30,8 +30,9 @@ static void reduce(struct tcp_conn *c, uint64_t now_ns)
 static void arm_undo(struct tcp_conn *c)
 {
     c->undo_point = c->snd_una;
-    c->undo_bytes = c->retrans ? c->retrans : 0;
-    c->retrans_ts = 0;
+    c->undo_bytes = c->retrans;
+    if (!c->retrans) // else the ACK of a copy under way would look older than the first one
+        c->retrans_ts = 0;
 }
 
 void recovery_enter_cwr(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)
@@ -322,4 +323,5 @@ void recovery_input(struct tcp_ctx *ctx, struct tcp_conn *c, struct tcp_ack *ack
     default:
         input_open(ctx, c, ack);
     }
+    react_to_loss(ctx, c, ack->now_ns); // what was lost behind the recovery that has just ended
 }
