@@ -267,6 +267,7 @@ void conn_before_fork(void)
             c->inherited = true; // not connected yet: no end to share
         conn_put(c);
     }
+    epoll_before_fork();
     sock_lock(&self.lock, false);
     end_before_fork();
 }
@@ -297,4 +298,5 @@ void conn_after_fork(bool child)
     } else {
         sock_unlock(&self.lock, false);
     }
+    epoll_after_fork(child);
 }

@@ -22,7 +22,7 @@ void epoll_reveal(int fd);
 // One of Shunt's own fds got another number. Inside, no lock held.
 void epoll_moved(int oldfd, int newfd);
 
-// Around fork: before it takes the locks that the child must find free.
+// Around fork (conn.c): before it takes the locks that the child must find free.
 void epoll_before_fork(void);
 void epoll_after_fork(bool child);
 

@@ -176,15 +176,15 @@ static int ctl_conn(struct epoll_set *s, int epfd, int op, struct conn *c, int f
 
     if (unlikely(s->sweep))
         sweep(s);
-    if (w && w->dormant)
-        return op == EPOLL_CTL_ADD ? ctl_add_again(s, epfd, w, ev) : -ENOENT;
     switch (op) {
     case EPOLL_CTL_ADD:
+        if (w && w->dormant)
+            return ctl_add_again(s, epfd, w, ev);
         return w ? -EEXIST : ctl_add(s, epfd, c, fd, ev);
     case EPOLL_CTL_MOD:
-        return ctl_mod(epfd, w, fd, ev);
+        return w && w->dormant ? -ENOENT : ctl_mod(epfd, w, fd, ev);
     case EPOLL_CTL_DEL:
-        return ctl_del(epfd, w, fd);
+        return w && w->dormant ? -ENOENT : ctl_del(epfd, w, fd);
     default:
         return -EINVAL;
     }

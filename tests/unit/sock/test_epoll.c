@@ -627,11 +627,9 @@ static int forked(struct bench *b, void (*child)(struct bench *))
     int status;
     pid_t pid;
 
-    epoll_before_fork();
     conn_before_fork();
     pid = fork();
     conn_after_fork(pid == 0);
-    epoll_after_fork(pid == 0);
     if (pid)
         return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     alarm(10);
