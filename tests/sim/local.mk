@@ -15,6 +15,9 @@ tests_sim_goodput_SOURCES = tests/sim/goodput.c
 tests_sim_goodput_LDADD = tests/sim/libsim.la
 EXTRA_DIST += tests/sim/goodput.txt
 TESTS += tests/sim/random_runs tests/sim/goodput
+# a table of numbers: random_runs takes the same paths
+NO_SANITIZER_TESTS += tests/sim/goodput
+NO_THREAD_TESTS += tests/sim/random_runs
 
 # Writes the table anew, after a change that is meant to move it.
 goodput-snapshot: tests/sim/goodput
