@@ -8,8 +8,8 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 // These two evaluate an argument twice.
-#define MIN(a, b)   ((a) < (b) ? (a) : (b))
-#define MAX(a, b)   ((a) > (b) ? (a) : (b))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
 // The same for mixed unsigned types, without a warning and without a macro's shadows.
 static inline uint64_t u64_min(uint64_t a, uint64_t b)
 {

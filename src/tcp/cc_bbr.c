@@ -177,8 +177,8 @@ static void set_pacing(struct tcp_conn *c)
         c->pacing_rate = rate;
 }
 
-// Loss: what is lost leaves the window. A recovery's first round sends one packet for each that left;
-// its end restores the window of before. Returns true while that rules the window.
+// Loss: what is lost leaves the window. A recovery's first round sends one packet for each that
+// left; its end restores the window of before. Returns true while that rules the window.
 static bool conserve_packets(struct tcp_conn *c, const struct tcp_ack *ack)
 {
     struct cc_bbr *b = &c->bbr;

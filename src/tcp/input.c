@@ -125,7 +125,8 @@ bool input_sequence(struct in *in)
 
     if (syn_again && !syn_received_again(in))
         return false;
-    // RFC 7323, 3.2: "If a non-<RST> segment is received without a TSopt, a TCP SHOULD silently drop"
+    // RFC 7323, 3.2: "If a non-<RST> segment is received without a TSopt, a TCP SHOULD silently
+    // drop"
     if (c->ts_ok && !(in->seg->opts & SEG_OPT_TS) && !(in->flags & SEG_RST)) {
         tcp_count(in->ctx, drops_invalid);
         return false;

@@ -134,8 +134,8 @@ static void process(struct in *in)
     control(in, &ack);
     if (c->snd_nxt == c->snd_una && c->snd_wnd >= c->mss)
         c->backoff = 0;
-    // RFC 6298, 5.3: only new data that is acknowledged restarts the timer, or a peer that plays with
-    // its window puts the time-out off for ever
+    // RFC 6298, 5.3: only new data that is acknowledged restarts the timer, or a peer that plays
+    // with its window puts the time-out off for ever
     if (ack.acked && c->loss_timer != TCP_LOSS_REORDER)
         timer_rearm_loss(in->ctx, c, in->now_ns);
     conn_ready_if_blocked(in->ctx, c);

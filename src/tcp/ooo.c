@@ -94,7 +94,8 @@ static const struct tcp_span *latest(const struct tcp_ctx *ctx, const struct tcp
     return best;
 }
 
-// RFC 2018, 4: the block that grew last comes first, the others follow as they were reported before.
+// RFC 2018, 4: the block that grew last comes first, the others follow as they were reported
+// before.
 void ooo_fill_sack(const struct tcp_ctx *ctx, const struct tcp_conn *c, struct segment *seg)
 {
     int max = seg->opts & SEG_OPT_TS ? 3 : 4;

@@ -42,7 +42,8 @@ static bool short_may_go(const struct tcp_conn *c, uint32_t len, uint32_t unsent
         return true;
     if (c->cork)
         return false;
-    // (2), as Minshall has it (RFC 9293, 3.7.4 and A.3): only another short segment under way holds it
+    // (2), as Minshall has it (RFC 9293, 3.7.4 and A.3): only another short segment under way holds
+    // it
     return c->nodelay || seq_le(c->snd_short, c->snd_una);
 }
 

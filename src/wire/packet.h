@@ -18,7 +18,7 @@ enum csum_mode {
     CSUM_PARTIAL, // parse: right, or as the next. emit: the pseudo-header's sum alone, not
                   // complemented, as the kernel leaves it to a device that completes it
                   // (linux/skbuff.h, CHECKSUM_PARTIAL)
-    CSUM_NONE, // parse: believed unseen (the device has checked it). emit: zero
+    CSUM_NONE,    // parse: believed unseen (the device has checked it). emit: zero
 };
 
 // What an IP header needs beyond the segment.
