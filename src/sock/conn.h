@@ -34,7 +34,7 @@ struct conn {
     bool nonblock;                  // O_NONBLOCK before there is an end to note it in
     bool live;                      // taken from the pool and not given back; under self.lock
     bool registered;                // shuntd counts this process among the channel's holders
-    bool epoll_up;                  // the epoll sets watch the bell (epoll.c)
+    _Atomic bool epoll_up;          // the epoll sets watch the bell (epoll.c)
     bool inherited;             // others may hold the socket without knowing our end: never offered
     struct sock_end *end;       // NULL before the first use and for listeners
     struct chan chan;           // chan.shared NULL unless CONN_MAPPED
