@@ -80,11 +80,22 @@ void emit_fill(struct out *o, struct segment *seg, uint32_t seq, uint8_t flags)
     }
 }
 
+// The MSS leaves room for the options that every segment carries; SACK blocks ride along only where
+// the payload leaves room for them, too (RFC 9293, MUST-16).
+static void drop_sack_without_room(const struct tcp_conn *c, struct segment *seg, uint32_t len)
+{
+    if (seg->opts & SEG_OPT_SACK && len + 4 + 8u * seg->sack_count > c->mss) {
+        seg->opts &= ~SEG_OPT_SACK;
+        seg->sack_count = 0;
+    }
+}
+
 void emit_payload(struct out *o, struct segment *seg, uint32_t seq, uint32_t len)
 {
     struct tcp_conn *c = o->c;
     struct ring_span span = ring_span(&o->tx, c->tx_pos + (seq - c->tx_seq), len);
 
+    drop_sack_without_room(c, seg, len);
     seg->len = len;
     seg->gso_size = len > c->mss ? c->mss : 0;
     seg->data = (struct seg_data){{span.data[0], span.data[1]}, {span.len[0], span.len[1]}};
@@ -99,6 +110,8 @@ static void acknowledged(struct out *o, const struct segment *seg)
         window <<= c->rcv_wscale;
     c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt + window);
     c->rcv_acked = c->rcv_nxt;
+    if (c->ooo_first != TCP_NONE && !(seg->opts & SEG_OPT_SACK) && c->sack_ok && seg->len)
+        return; // the blocks had no room: the ACK is still owed
     c->ack_now = 0;
     c->quick_acks -= c->quick_acks > 0;
     c->dsack.end = c->dsack.start;

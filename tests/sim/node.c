@@ -126,8 +126,11 @@ static void send_packet(struct node *n, const struct segment *s)
 {
     uint8_t bytes[PACKET_MAX];
     struct packet_ip ip = {.ttl = 64, .dont_fragment = true};
+    size_t len = packet_emit(s, &ip, bytes, CSUM_FULL);
 
-    link_send(n->out, n->now_ns, bytes, packet_emit(s, &ip, bytes, CSUM_FULL));
+    if (len > n->path.mtu)
+        fail(n, "a packet larger than the path");
+    link_send(n->out, n->now_ns, bytes, len);
 }
 
 // The part of d from `from` on, len bytes.
@@ -175,7 +178,7 @@ static int sink_put(struct tcp_sink *sink, const struct segment *s)
     if (s->gso_size && s->len > s->gso_size)
         send_pieces(n, s);
     else if (s->len + PACKET_HEADER_MAX > PACKET_MAX)
-        fail(n, "a segment larger than the path");
+        fail(n, "a segment larger than any path");
     else
         send_packet(n, s);
     return 0;
