@@ -112,6 +112,8 @@ static int parse6(const uint8_t *p, size_t len, struct ip_header *out, bool whol
     };
     memcpy(out->src.b, p + 8, 16);
     memcpy(out->dst.b, p + 24, 16);
+    if (ip_addr_is_v4(&out->src) || ip_addr_is_v4(&out->dst))
+        return -EBADMSG; // mapped addresses never travel: it would pass for an IPv4 packet
     end = MIN(len, (size_t)IP6_HEADER_BYTES + payload);
     n = skip_extensions(p, end, out);
     if (n < 0)

@@ -30,7 +30,8 @@ struct ip_header {
     uint32_t payload_bytes; // what follows the header, without the padding of the link
 };
 
-// Reads the header of a packet of len bytes, IPv4 or IPv6 by its first bits. Padding behind the
+// Reads the header of a packet of len bytes, IPv4 or IPv6 by its first bits; an IPv6 packet with
+// an IPv4-mapped address is malformed. Padding behind the
 // packet is allowed. Returns the header's length with options and extension headers, -EBADMSG for
 // anything malformed, cut or with a wrong IPv4 header checksum, or -EPROTONOSUPPORT for an
 // extension header that is not known or a routing header that is not yet used up.

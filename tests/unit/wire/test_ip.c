@@ -173,6 +173,23 @@ static void test_ip6_there_and_back(void **state)
     assert_int_equal(ip_parse(p, 60, &got), -EBADMSG);
 }
 
+// RFC 4942, 2.2: an IPv6 packet that claims an IPv4 address must not pass for that host.
+static void test_ip6_mapped_addresses_are_refused(void **state)
+{
+    struct ip_header h = {.src = addr("2001:db8::1"), .dst = addr("2001:db8::2")}, got;
+    struct ip_addr mapped = addr("192.0.2.1");
+    uint8_t p[40];
+
+    ip_emit(p, &h);
+    p[6] = IP_PROTO_TCP;
+    assert_int_equal(ip_parse(p, 40, &got), 40);
+    memcpy(p + 8, mapped.b, 16);
+    assert_int_equal(ip_parse(p, 40, &got), -EBADMSG);
+    memcpy(p + 8, h.src.b, 16);
+    memcpy(p + 24, mapped.b, 16);
+    assert_int_equal(ip_parse(p, 40, &got), -EBADMSG);
+}
+
 static void test_ip6_extension_headers(void **state)
 {
     struct ip_header h = {
@@ -342,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_ip4_every_bit_error_is_found),
         cmocka_unit_test(test_ip4_fragments_and_options),
         cmocka_unit_test(test_ip6_there_and_back),
+        cmocka_unit_test(test_ip6_mapped_addresses_are_refused),
         cmocka_unit_test(test_ip6_extension_headers),
         cmocka_unit_test(test_ip6_fragments),
         cmocka_unit_test(test_icmp_meanings),
