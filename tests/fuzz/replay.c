@@ -6,7 +6,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#ifndef RANDOM
+#define RANDOM 0 // how many random inputs, the same in every run, follow the corpus
+#endif
+#define RANDOM_MAX_BYTES 4096
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static uint8_t next(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (uint8_t)(*state >> 40);
+}
+
+static void run_random(int count)
+{
+    static uint8_t data[RANDOM_MAX_BYTES];
+    uint64_t state = 1;
+
+    for (int i = 0; i < count; i++) {
+        size_t n = ((size_t)next(&state) << 8 | next(&state)) % sizeof data;
+
+        for (size_t k = 0; k < n; k++)
+            data[k] = next(&state);
+        LLVMFuzzerTestOneInput(data, n);
+    }
+}
 
 static int replay(const char *dir, const char *name, int number)
 {
@@ -46,6 +71,10 @@ int main(void)
         if (e->d_name[0] != '.')
             failed += replay(dir, e->d_name, ++n);
     closedir(d);
+    if (RANDOM) {
+        run_random(RANDOM);
+        printf("ok %d - %d random inputs\n", ++n, RANDOM);
+    }
     printf("1..%d\n", n);
     return failed > 0;
 }
