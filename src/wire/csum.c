@@ -48,7 +48,13 @@ static uint16_t csum_wide(const void *data, size_t len)
         sum = add_carry(sum, half);
         p += 4, len -= 4;
     }
-    return csum_fold(add_carry(sum, csum_scalar(p, len)));
+    if (len) { // 1 to 3 bytes, as if zeros followed
+        const unsigned char tail[4] = {p[0], len > 1 ? p[1] : 0, len > 2 ? p[2] : 0};
+
+        memcpy(&half, tail, 4);
+        sum = add_carry(sum, half);
+    }
+    return csum_fold(sum);
 }
 
 static int always(void)
@@ -83,7 +89,7 @@ uint16_t csum(const void *data, size_t len)
     static _Atomic(csum_fn) chosen;
     csum_fn fn;
 
-    if (len < 64)
+    if (len < 128) // below, vectors do not pay for their start
         return csum_wide(data, len);
     fn = atomic_load_explicit(&chosen, memory_order_relaxed);
     if (unlikely(!fn)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "wire/ip.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 
 #include "base/util.h"
@@ -181,12 +182,12 @@ size_t ip_emit(void *out, const struct ip_header *h)
 uint16_t ip_pseudo_sum(const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto,
                        uint32_t payload_bytes)
 {
-    // The mapped prefix is left out, so that one piece of code serves both families: IPv4's 16-bit
-    // length and IPv6's 32-bit length with three zero bytes sum to the same.
-    size_t skip = ip_addr_is_v4(src) ? 12 : 0;
-    uint8_t tail[8] = {[7] = proto};
+    // 32-bit words sum to the same as their halves. IPv4's 16-bit length and IPv6's 32-bit length
+    // with three zero bytes do, too; the mapped prefix of IPv4 is left out.
+    uint64_t sum = (uint64_t)htonl(payload_bytes) + htonl(proto) + src->w[3] + dst->w[3];
 
-    put_be32(tail, payload_bytes);
-    return csum_fold((uint64_t)csum(src->b + skip, 16 - skip) + csum(dst->b + skip, 16 - skip) +
-                     csum(tail, sizeof(tail)));
+    if (!ip_addr_is_v4(src))
+        for (int i = 0; i < 3; i++)
+            sum += (uint64_t)src->w[i] + dst->w[i];
+    return csum_fold(sum);
 }
