@@ -166,11 +166,11 @@ void chan_arm(struct chan *c, bool rx, bool tx)
     atomic_thread_fence(memory_order_seq_cst);
 }
 
-void chan_bell_clear(struct chan *c)
+bool chan_bell_clear(struct chan *c)
 {
     uint64_t count;
 
-    sys_read(c->bell, &count, sizeof count);
+    return sys_read(c->bell, &count, sizeof count) == sizeof count;
 }
 
 void chan_hint(struct chan *c)

@@ -226,8 +226,9 @@ static inline bool chan_rx_granted(const struct chan *c)
 // stale one costs the peer a single write to the bell, which clears it.
 void chan_arm(struct chan *c, bool rx, bool tx);
 
-// Empties this side's bell. Whoever clears it must arm again for every sleeper that there is.
-void chan_bell_clear(struct chan *c);
+// Empties this side's bell; true when it was ringing. Whoever does so must arm again for every
+// sleeper that there is, and ring again for those that have not heard it.
+bool chan_bell_clear(struct chan *c);
 
 // Tells the peer to look at the twin, and wakes it.
 void chan_hint(struct chan *c);

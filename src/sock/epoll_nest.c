@@ -7,9 +7,16 @@
 #include "base/sys.h"
 #include "sock/epoll_set.h"
 
+// By threads that are in a call on the connection itself: they may not have heard the bell yet.
+static bool is_slept_on(struct sock_end *e)
+{
+    return atomic_load(&e->rx_sleepers) || atomic_load(&e->tx_sleepers);
+}
+
 // Under both locks.
 static void empty_bells(struct epoll_set *s)
 {
+    static const uint64_t one = 1;
     uint64_t count;
 
     list_for_each (it, &s->watches) {
@@ -17,7 +24,8 @@ static void empty_bells(struct epoll_set *s)
 
         if (!w->raised)
             continue;
-        chan_bell_clear(&w->conn->chan);
+        if (chan_bell_clear(&w->conn->chan) && is_slept_on(w->conn->end))
+            sys_write(w->conn->chan.bell, &one, sizeof one);
         watch_heat(w);
     }
     if (s->kick >= 0)

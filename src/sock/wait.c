@@ -110,17 +110,32 @@ static bool any(_Atomic uint32_t *n)
     return atomic_load(n) != 0;
 }
 
-void conn_sleep(struct conn *c, bool rx, bool tx)
+// Is there something for sleepers besides one for rx and one for tx?
+static bool due_to_others(struct conn *c, bool rx, bool tx)
 {
     struct sock_end *e = c->end;
+    bool more_rx = atomic_load(&e->rx_sleepers) > rx, more_tx = atomic_load(&e->tx_sleepers) > tx;
+
+    return (more_rx && conn_rx_ring(c) && atomic_load(&c->chan.rx->tail) != e->rx.head) ||
+           (more_tx && conn_tx_ring(c) &&
+            e->tx.tail - atomic_load(&c->chan.tx->head) < c->chan.ring_bytes);
+}
+
+void conn_sleep(struct conn *c, bool rx, bool tx)
+{
+    static const uint64_t one = 1;
+    struct sock_end *e = c->end;
+    bool rang;
 
     if (rx)
         atomic_fetch_add(&e->rx_sleepers, 1);
     if (tx)
         atomic_fetch_add(&e->tx_sleepers, 1);
-    chan_bell_clear(&c->chan);
+    rang = chan_bell_clear(&c->chan);
     chan_arm(&c->chan, any(&e->rx_sleepers), any(&e->tx_sleepers));
     chan_drained(&c->chan);
+    if (rang && due_to_others(c, rx, tx))
+        sys_write(c->chan.bell, &one, sizeof one); // a ring that they may not have seen yet
     if (unlikely(!list_empty(&c->watches)))
         epoll_conn_stir(c, false);
 }

@@ -151,6 +151,59 @@ static void test_sleeper_is_woken(void **state)
     rig_close(&q);
 }
 
+static _Atomic int taken;
+static _Atomic bool stop;
+
+// Takes single bytes as they come.
+static void *reader(void *arg)
+{
+    struct rig_end *e = arg;
+    struct pollfd f = {e->fd, POLLIN, 0};
+
+    while (!stop && poll_ms(&f, 1, 2000) == 1) {
+        rig_read(e, 1);
+        taken++;
+    }
+    return NULL;
+}
+
+// Goes to sleep again and again, for room that does not come.
+static void *writer(void *arg)
+{
+    struct rig_end *e = arg;
+    struct pollfd f = {e->fd, POLLOUT, 0};
+
+    while (!stop)
+        poll_ms(&f, 1, 1);
+    return NULL;
+}
+
+static void test_sleepers_do_not_take_each_others_rings(void **state)
+{
+    struct rig_pair p;
+    pthread_t t[2];
+    uint64_t until_ns;
+
+    begin(&p);
+    rig_fill(&p.a);
+    taken = 0;
+    stop = false;
+    pthread_create(&t[0], NULL, reader, &p.a);
+    pthread_create(&t[1], NULL, writer, &p.a);
+    for (int i = 0; i < 3000; i++) {
+        rig_write(&p.b, 1);
+        until_ns = clock_now_ns() + NS_PER_S;
+        while (taken == i && clock_now_ns() < until_ns)
+            ;
+        assert_int_equal(taken, i + 1);
+    }
+    stop = true;
+    rig_write(&p.b, 1);
+    pthread_join(t[0], NULL);
+    pthread_join(t[1], NULL);
+    rig_close(&p);
+}
+
 // A thread that is in the kernel's poll keeps the connection on TCP.
 static void *poll_raw(void *arg)
 {
@@ -315,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_mixed_fds),
         cmocka_unit_test(test_many_fds),
         cmocka_unit_test(test_sleeper_is_woken),
+        cmocka_unit_test(test_sleepers_do_not_take_each_others_rings),
         cmocka_unit_test(test_raw_poller_holds_up_the_switch),
         cmocka_unit_test(test_cancelled_poller_lets_go),
         cmocka_unit_test(test_time_and_signals),
