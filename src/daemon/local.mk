@@ -21,3 +21,4 @@ libdaemon_la_LIBADD = libcm.la liblane.la libchan.la libpolicy.la
 sbin_PROGRAMS += shuntd
 shuntd_SOURCES = src/daemon/main.c
 shuntd_LDADD = libdaemon.la
+dist_man_MANS += docs/man/shuntd.8

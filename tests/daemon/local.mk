@@ -25,3 +25,8 @@ tests_daemon_test_limits_LDADD = libdaemon.la $(TEST_LIBS)
 DAEMON_SH = tests/daemon/test_run.sh tests/daemon/test_stat.py
 dist_check_SCRIPTS += $(DAEMON_SH)
 TESTS += $(DAEMON_SH)
+
+DAEMON_QUICK_SH = tests/daemon/test_options.sh
+dist_check_SCRIPTS += $(DAEMON_QUICK_SH)
+TESTS += $(DAEMON_QUICK_SH)
+QUICK_TESTS += $(DAEMON_QUICK_SH)
