@@ -55,6 +55,7 @@ struct cm {
     struct told_chunk chunks[CHUNKS];
     int n_chunks;
     bool chunks_due;
+    bool receiving; // packet is in use
     struct question question;
     _Atomic uint32_t *spinners; // in a page of our own, over which the host's is mapped
     _Atomic uint32_t no_page;
@@ -139,12 +140,19 @@ static void lost_err(struct cm *cm, int err)
     lost(cm, err == -EPIPE || err == -ECONNRESET ? "shuntd is gone" : why);
 }
 
-// Sends, and gives the connection up for every error that will not pass.
+static void receive(struct cm *cm);
+
+// Sends, and gives the connection up for every error that will not pass. Who has hung up may have
+// said why.
 static int send_msg(struct cm *cm, const Ctl__Envelope *msg, const int *fds, int n_fds)
 {
     int err = packet_send(cm->sock, msg, fds, n_fds);
 
-    if (err && err != -EAGAIN && err != -ETOOMANYREFS && err != -EBADF && err != -ENOBUFS)
+    if (!err || err == -EAGAIN || err == -ETOOMANYREFS || err == -EBADF || err == -ENOBUFS)
+        return err;
+    if (!cm->receiving)
+        receive(cm);
+    if (cm->sock >= 0)
         lost_err(cm, err);
     return err;
 }
@@ -158,7 +166,7 @@ static int say_hello(struct cm *cm)
     hello.pid = sys_getpid();
     hello.program = cm->program;
     PACKET_INIT(&msg, HELLO, hello, &hello);
-    return packet_send(cm->sock, &msg, NULL, 0);
+    return send_msg(cm, &msg, NULL, 0);
 }
 
 static int connect_somewhere(const struct cm *cm)
@@ -209,11 +217,8 @@ static bool connected(struct cm *cm)
     cm->sock = cm_fd_up(sock);
     sys_getsockopt(cm->sock, SOL_SOCKET, SO_COOKIE, &cm->sock_cookie, &len);
     cm->chunks_due = cm->n_chunks > 0;
-    if (say_hello(cm)) {
-        lost(cm, "shuntd hung up");
-        return false;
-    }
-    return true;
+    say_hello(cm);
+    return cm->sock >= 0;
 }
 
 // ---- chunks and drops: what may wait ----
@@ -415,11 +420,12 @@ static void dispatch(struct cm *cm, const Ctl__Envelope *msg)
 // Handles all that is there.
 static void receive(struct cm *cm)
 {
+    cm->receiving = true;
     while (cm->sock >= 0) {
         int err = packet_recv(cm->sock, &cm->packet);
 
         if (err == -EAGAIN)
-            return;
+            break;
         if (err)
             lost_err(cm, err);
         else
@@ -427,6 +433,7 @@ static void receive(struct cm *cm)
         cm->stuck_ns = 0; // whatever it left unread, it is alive
         packet_close_fds(&cm->packet);
     }
+    cm->receiving = false;
 }
 
 static void set_look(struct cm *cm, uint64_t now)

@@ -26,6 +26,8 @@ struct shown {
     struct chunk *chunk;
 };
 
+static struct packet packet; // the one that is being handled
+
 static void refuse(struct client *client, uint64_t cookie, enum counter why, const char *reason)
 {
     Ctl__Refused refused = CTL__REFUSED__INIT;
@@ -315,10 +317,19 @@ static void letgo_fds(struct packet *p)
     }
 }
 
+// With packets of the client unread, the kernel would tell it of a reset before what we sent last.
+static void hang_up(int sock)
+{
+    shutdown(sock, SHUT_RD);
+    for (int err = 0; !err || err == -EBADMSG;) {
+        err = packet_recv(sock, &packet);
+        letgo_fds(&packet);
+    }
+    close(sock);
+}
+
 static void receive(struct client *client)
 {
-    static struct packet packet;
-
     // who leaves answers unread asks no more
     for (int i = 0; i < PACKETS_A_ROUND; i++) {
         int err;
@@ -371,7 +382,7 @@ static void client_free(struct client *client)
     user_drop_fds(client->user, 1);
     client->clients->count[COUNT_CLIENTS]--;
     list_del(&client->link);
-    close(client->watch.fd);
+    hang_up(client->watch.fd);
     free(client);
 }
 
@@ -441,5 +452,5 @@ void client_refuse_socket(int sock, const char *reason)
     refused.reason = (char *)(uintptr_t)reason;
     PACKET_INIT(&msg, REFUSED, refused, &refused);
     packet_send(sock, &msg, NULL, 0);
-    close(sock);
+    hang_up(sock);
 }

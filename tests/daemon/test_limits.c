@@ -42,6 +42,35 @@ static void an_older_or_newer_program_is_refused(void **state)
     rig_stop(&rig, SIGTERM);
 }
 
+// A program says Hello and more in one go: the reason reaches it all the same.
+static void the_reason_arrives_before_the_hang_up(void **state)
+{
+    static char name[] = "other";
+    struct rig rig;
+
+    rig_start(&rig, NULL);
+    for (int i = 0; i < 20; i++) {
+        Ctl__Hello hello = CTL__HELLO__INIT;
+        int sock = raw_connect(&rig), tcp[2];
+        Ctl__Envelope msg;
+
+        tcp_pair(tcp);
+        hello.version = PACKET_VERSION + 1;
+        hello.program = name;
+        PACKET_INIT(&msg, HELLO, hello, &hello);
+        kill(rig.daemon, SIGSTOP);
+        raw_send(sock, &msg, NULL, 0);
+        raw_claim(sock, tcp[0], &(struct raw_wish){0});
+        kill(rig.daemon, SIGCONT);
+        raw_expect_refused(sock, "shuntd speaks version");
+        assert_null(raw_recv(sock));
+        close(sock);
+        close(tcp[0]);
+        close(tcp[1]);
+    }
+    rig_stop(&rig, SIGTERM);
+}
+
 // A shuntd by hand that answers every Hello with msg.
 static int false_shuntd(struct rig *rig)
 {
@@ -336,6 +365,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_older_or_newer_program_is_refused),
+        cmocka_unit_test(the_reason_arrives_before_the_hang_up),
         cmocka_unit_test(a_newer_shuntd_is_left_alone),
         cmocka_unit_test(an_older_shuntd_that_refuses_is_believed),
         cmocka_unit_test(a_shuntd_that_stands_still_is_not_fed),
