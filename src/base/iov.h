@@ -14,8 +14,8 @@ struct iov_pos {
     size_t left;             // bytes from here to the end
 };
 
-// Returns 0, -EINVAL for a bad count or a sum over SSIZE_MAX (readv(2)), -EFAULT for what NULL points
-// to. Other bad addresses are met when they are copied.
+// Returns 0, -EINVAL for a bad count or a sum over SSIZE_MAX (readv(2)), -EFAULT for what NULL
+// points to. Other bad addresses are met when they are copied.
 int iov_begin(struct iov_pos *p, const struct iovec *iov, int cnt);
 
 // Copies n bytes (at most p->left) between the iovecs and a flat buffer, and moves on.
