@@ -3,24 +3,40 @@
 #include "shim/shim.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 
 // ---- what the rows do with a connection that they hold ----
 
+// A thread that is cancelled in there unwinds through here.
+static void let_go(struct conn **c)
+{
+    conn_put(*c);
+}
+
 static ssize_t stream_recv(struct conn *c, int fd, const struct iovec *iov, int n, int flags)
 {
-    ssize_t r = conn_recv(c, fd, iov, n, flags);
+    struct conn *held __attribute__((cleanup(let_go))) = c;
 
-    conn_put(c);
-    return shim_ret(r);
+    return shim_ret(conn_recv(held, fd, iov, n, flags));
 }
 
 static ssize_t stream_send(struct conn *c, int fd, const struct iovec *iov, int n, int flags)
 {
-    ssize_t r = conn_send(c, fd, iov, n, flags);
+    struct conn *held __attribute__((cleanup(let_go))) = c;
 
-    conn_put(c);
-    return shim_ret(r);
+    return shim_ret(conn_send(held, fd, iov, n, flags));
+}
+
+// The connection whose bytes are to be moved, as shim_stream(), in a function that is a
+// cancellation point: a ring would do the work before it meets one.
+static struct conn *stream_of(int fd)
+{
+    if (likely(!shim_may_ring(fd)))
+        return NULL;
+    if (!__libc_single_threaded)
+        pthread_testcancel();
+    return shim_conn(fd);
 }
 
 static bool iov_wrong(int n)
@@ -32,7 +48,7 @@ static bool iov_wrong(int n)
 
 SHUNT_EXPORT ssize_t read(int fd, void *buf, size_t n)
 {
-    struct conn *c = shim_stream(fd);
+    struct conn *c = stream_of(fd);
 
     if (likely(!c))
         return LIBC(read)(fd, buf, n);
@@ -47,7 +63,7 @@ SHUNT_EXPORT ssize_t __read_chk(int fd, void *buf, size_t n, size_t size)
 
 SHUNT_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 {
-    struct conn *c = iov_wrong(n) ? NULL : shim_stream(fd);
+    struct conn *c = iov_wrong(n) ? NULL : stream_of(fd);
 
     if (likely(!c))
         return LIBC(readv)(fd, iov, n);
@@ -56,7 +72,7 @@ SHUNT_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 
 SHUNT_EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t off, int flags)
 {
-    struct conn *c = off != -1 || iov_wrong(n) || (flags & ~RWF_NOWAIT) ? NULL : shim_stream(fd);
+    struct conn *c = off != -1 || iov_wrong(n) || (flags & ~RWF_NOWAIT) ? NULL : stream_of(fd);
 
     if (likely(!c))
         return LIBC(preadv2)(fd, iov, n, off, flags);
@@ -68,7 +84,7 @@ SHIM_ALIAS(preadv64v2, preadv2);
 
 SHUNT_EXPORT ssize_t write(int fd, const void *buf, size_t n)
 {
-    struct conn *c = shim_stream(fd);
+    struct conn *c = stream_of(fd);
 
     if (likely(!c))
         return LIBC(write)(fd, buf, n);
@@ -78,7 +94,7 @@ SHIM_ALIAS(__write, write);
 
 SHUNT_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 {
-    struct conn *c = iov_wrong(n) ? NULL : shim_stream(fd);
+    struct conn *c = iov_wrong(n) ? NULL : stream_of(fd);
 
     if (likely(!c))
         return LIBC(writev)(fd, iov, n);
@@ -87,7 +103,7 @@ SHUNT_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 
 SHUNT_EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t off, int flags)
 {
-    struct conn *c = off != -1 || iov_wrong(n) || (flags & ~RWF_NOWAIT) ? NULL : shim_stream(fd);
+    struct conn *c = off != -1 || iov_wrong(n) || (flags & ~RWF_NOWAIT) ? NULL : stream_of(fd);
 
     if (likely(!c))
         return LIBC(pwritev2)(fd, iov, n, off, flags);
@@ -105,7 +121,7 @@ static bool recv_is_kernels(int flags)
 
 SHUNT_EXPORT ssize_t recv(int fd, void *buf, size_t n, int flags)
 {
-    struct conn *c = recv_is_kernels(flags) ? NULL : shim_stream(fd);
+    struct conn *c = recv_is_kernels(flags) ? NULL : stream_of(fd);
 
     if (likely(!c))
         return LIBC(recv)(fd, buf, n, flags);
@@ -121,7 +137,7 @@ SHUNT_EXPORT ssize_t __recv_chk(int fd, void *buf, size_t n, size_t size, int fl
 SHUNT_EXPORT ssize_t recvfrom(int fd, void *restrict buf, size_t n, int flags,
                               struct sockaddr *restrict addr, socklen_t *restrict len)
 {
-    struct conn *c = recv_is_kernels(flags) ? NULL : shim_stream(fd);
+    struct conn *c = recv_is_kernels(flags) ? NULL : stream_of(fd);
     ssize_t r;
 
     if (likely(!c))
@@ -144,7 +160,7 @@ SHUNT_EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t size, in
 
 SHUNT_EXPORT ssize_t send(int fd, const void *buf, size_t n, int flags)
 {
-    struct conn *c = shim_stream(fd);
+    struct conn *c = stream_of(fd);
 
     if (likely(!c))
         return LIBC(send)(fd, buf, n, flags);
@@ -168,7 +184,7 @@ static ssize_t opened(ssize_t r, int fd, int flags)
 SHUNT_EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags,
                             const struct sockaddr *addr, socklen_t len)
 {
-    struct conn *c = shim_stream(fd);
+    struct conn *c = stream_of(fd);
 
     if (likely(!c))
         return opened(LIBC(sendto)(fd, buf, n, flags, addr, len), fd, flags);
@@ -201,7 +217,7 @@ static ssize_t stream_recvmsg(struct conn *c, int fd, struct msghdr *msg, int fl
 
 SHUNT_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
-    struct conn *c = recv_is_kernels(flags) ? NULL : shim_stream(fd);
+    struct conn *c = recv_is_kernels(flags) ? NULL : stream_of(fd);
 
     if (likely(!c))
         return received(LIBC(recvmsg)(fd, msg, flags), msg);
@@ -264,7 +280,7 @@ static ssize_t stream_sendmsg(struct conn *c, int fd, const struct msghdr *msg, 
 
 SHUNT_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-    struct conn *c = shim_stream(fd);
+    struct conn *c = stream_of(fd);
 
     if (unlikely(c)) {
         if (msg->msg_iovlen <= IOV_MAX)

@@ -16,8 +16,9 @@ libshunt_preload_la_SOURCES = \
 	shim/syscall.c \
 	shim/table.h
 libshunt_preload_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+# -fexceptions: a cancelled thread lets go of what it holds
 # fortified headers would put other functions in the place of those that are defined here
-libshunt_preload_la_CFLAGS = $(AM_CFLAGS) -U_FORTIFY_SOURCE -fno-builtin
+libshunt_preload_la_CFLAGS = $(AM_CFLAGS) -U_FORTIFY_SOURCE -fno-builtin -fexceptions
 libshunt_preload_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared \
 	-Wl,--version-script=$(top_srcdir)/shim/shunt.map -Wl,-Bsymbolic-functions -Wl,-z,defs
 # libbase comes with libpolicy

@@ -51,15 +51,19 @@ static inline struct conn *shim_conn(int fd)
     return conn_get(fd);
 }
 
-// The same, only if bytes may have to go by a ring one day.
-static inline struct conn *shim_stream(int fd)
+// May bytes of fd have to go by a ring one day?
+static inline bool shim_may_ring(int fd)
 {
     uintptr_t word = fdtab_word(fd);
     const struct conn *c = fdtab_object(word);
 
-    if (likely((word & 15) != FD_CONN) || c->stage == CONN_RAW || c->stage < CONN_FRESH)
-        return NULL;
-    return shim_conn(fd);
+    return unlikely((word & 15) == FD_CONN) && c->stage != CONN_RAW && c->stage >= CONN_FRESH;
+}
+
+// The same as shim_conn(), only then.
+static inline struct conn *shim_stream(int fd)
+{
+    return shim_may_ring(fd) ? shim_conn(fd) : NULL;
 }
 
 // Would shim_stream() find something?

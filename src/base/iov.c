@@ -25,11 +25,17 @@ int iov_begin(struct iov_pos *p, const struct iovec *iov, int cnt)
     for (int i = 0; i < cnt; i++) {
         if (iov[i].iov_len > SSIZE_MAX - p->left)
             return -EINVAL;
-        if (is_bad(iov[i].iov_base, iov[i].iov_len))
-            return -EFAULT;
         p->left += iov[i].iov_len;
     }
     return 0;
+}
+
+bool iov_is_bad(const struct iov_pos *p)
+{
+    for (int i = 0; i < p->cnt; i++)
+        if (is_bad(p->iov[i].iov_base, p->iov[i].iov_len))
+            return true;
+    return false;
 }
 
 // The run of bytes at p, at most n; moves on past it.

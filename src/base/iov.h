@@ -4,6 +4,7 @@
 #define SHUNT_BASE_IOV_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/uio.h>
 
@@ -14,9 +15,13 @@ struct iov_pos {
     size_t left;             // bytes from here to the end
 };
 
-// Returns 0, -EINVAL for a bad count or a sum over SSIZE_MAX (readv(2)), -EFAULT for what NULL
-// points to. Other bad addresses are met when they are copied.
+// Returns 0, or -EINVAL for a bad count or a sum over SSIZE_MAX (readv(2)), -EFAULT where NULL is
+// said to point to iovecs.
 int iov_begin(struct iov_pos *p, const struct iovec *iov, int cnt);
+
+// True where an iovec from p on is what NULL points to. Other bad addresses are met when bytes are
+// copied.
+bool iov_is_bad(const struct iov_pos *p);
 
 // Copies n bytes (at most p->left) between the iovecs and a flat buffer, and moves on.
 void iov_gather(struct iov_pos *p, void *to, size_t n);

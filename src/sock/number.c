@@ -86,7 +86,7 @@ static void before_stdio(int oldfd)
 
 int sock_make_way(int oldfd, int newfd)
 {
-    if (newfd <= STDERR_FILENO)
+    if (newfd >= 0 && newfd <= STDERR_FILENO)
         before_stdio(oldfd);
     if (sock_is_own(newfd))
         return move_away(newfd);

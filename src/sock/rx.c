@@ -248,6 +248,8 @@ ssize_t conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, i
     ssize_t n = iov_begin(&j.p, iov, iovcnt);
     int err;
 
+    if (!n && unlikely(iov_is_bad(&j.p)) && !(flags & MSG_TRUNC))
+        n = -EFAULT;
     if (n || (!j.p.left && conn_rx_ring(c)))
         return n;
     if (unlikely(c->end && end_has(c->end, END_BROKEN)))

@@ -205,6 +205,8 @@ ssize_t conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, i
     size_t total;
     ssize_t n = iov_begin(&p, iov, iovcnt);
 
+    if (!n && unlikely(iov_is_bad(&p)))
+        n = -EFAULT;
     if (n)
         return n;
     if (unlikely(flags & ~RING_FLAGS))
