@@ -228,6 +228,20 @@ void conn_closing(int fd)
     conn_put(c);
 }
 
+// TCP answers a close before everything was read with RST (RFC 9293, section 3.6.1). The kernel sees
+// an empty twin, so it has to be told.
+static void reset_if_unread(struct conn *c, int fd)
+{
+    const struct linger now = {1, 0};
+
+    if (atomic_load(&c->fds) > 1 || !conn_rx_ring(c) || end_has(c->end, END_SHARED | END_RX_SHUT))
+        return;
+    sock_lock(&c->end->rx_lock, false);
+    if (chan_avail(&c->chan, &c->end->rx, 1) > 0)
+        sys_call(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    sock_unlock(&c->end->rx_lock, false);
+}
+
 int conn_close(int fd)
 {
     struct conn *c = conn_get(fd);
@@ -238,6 +252,7 @@ int conn_close(int fd)
         return sys_close(fd);
     }
     sock_enter();
+    reset_if_unread(c, fd);
     name(fd, NULL);
     err = sys_close(fd);
     tell_peer(c);

@@ -81,18 +81,14 @@ static ssize_t end_of_stream(struct job *j)
 {
     struct sock_end *e = j->c->end;
     char byte;
-    long n = sys_call(SYS_recvfrom, j->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK, 0, 0);
+    long n = sys_call(SYS_recvfrom, j->fd, &byte, 1, MSG_DONTWAIT, 0, 0);
     uint64_t read_by_peer = atomic_load_explicit(&j->c->chan.tx->head, memory_order_acquire);
 
-    if (n > 0)
-        return -EPROTO;
     if (n == 0 && e->tx.tail != read_by_peer && conn_peer_gone(j->fd)) {
         conn_abort(j->c, j->fd);
         return -ECONNRESET;
     }
-    if (n < 0 && n != -EAGAIN)
-        return sys_call(SYS_recvfrom, j->fd, &byte, 1, MSG_DONTWAIT, 0, 0);
-    return n;
+    return n > 0 ? -EPROTO : n;
 }
 
 // Bytes; 0: end of the stream; -EAGAIN: nothing there; -ECANCELED: look again, it moved.
