@@ -57,6 +57,7 @@ struct cm {
     bool chunks_due;
     bool receiving; // packet is in use
     struct question question;
+    bool pass;                  // shuntd cannot look at our fds
     _Atomic uint32_t *spinners; // in a page of our own, over which the host's is mapped
     _Atomic uint32_t no_page;
     const struct cm_events *events;
@@ -321,6 +322,7 @@ static void on_welcome(struct cm *cm, const Ctl__Welcome *w)
     char why[96];
 
     if (w->version == PACKET_VERSION) {
+        cm->pass = w->pass;
         use_host_page(cm);
         return;
     }
@@ -521,6 +523,8 @@ static bool stuck(struct cm *cm, uint64_t now)
     return cm->stuck_ns && now - cm->stuck_ns >= STUCK_NS;
 }
 
+// A socket that is under way in a packet would keep the connection open after its close(), and in
+// the program's epoll sets: so it is passed only where shuntd cannot see it otherwise.
 static int send_claim(struct cm *cm, int sock, const struct cm_wish *wish)
 {
     Ctl__Claim claim = CTL__CLAIM__INIT;
@@ -536,8 +540,9 @@ static int send_claim(struct cm *cm, int sock, const struct cm_wish *wish)
     packet_address(&wish->remote, &remote);
     claim.local = &local;
     claim.remote = &remote;
+    claim.fd = sock;
     PACKET_INIT(&msg, CLAIM, claim, &claim);
-    return send_msg(cm, &msg, &sock, 1);
+    return send_msg(cm, &msg, &sock, cm->pass ? 1 : 0);
 }
 
 // NULL, or why it could not be claimed.

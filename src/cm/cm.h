@@ -65,7 +65,8 @@ void cm_chunk(struct cm *cm, int memfd);
 // To be called before the memfd of a chunk that was told is closed: shuntd lets go of it as well.
 void cm_chunk_gone(struct cm *cm, int memfd);
 
-// Claims a connection; proves it by passing sock, of which shuntd keeps no copy. Does not block.
+// Claims a connection; proves it by the number of sock in this process, where shuntd can look it up,
+// or else by passing it. Does not block.
 // The answer comes as an event, perhaps never (the peer may not be under Shunt).
 void cm_claim(struct cm *cm, int sock, const struct cm_wish *wish);
 

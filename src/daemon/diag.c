@@ -85,7 +85,7 @@ static void fill(struct request *rq, const struct proof *proof)
 }
 
 // The kernel answers during the send.
-static enum diag_answer query(int netlink, const struct proof *proof)
+static enum diag_answer query(int netlink, const struct proof *proof, uint32_t *inode)
 {
     struct request rq;
     union {
@@ -106,6 +106,8 @@ static enum diag_answer query(int netlink, const struct proof *proof)
         return DIAG_UNKNOWN;
     if (!msg->idiag_inode)
         return DIAG_GONE;
+    if (inode)
+        *inode = msg->idiag_inode;
     return msg->idiag_state == TCP_ESTABLISHED ? DIAG_ESTABLISHED : DIAG_HELD;
 }
 
@@ -123,7 +125,7 @@ static bool try_out(int netlink)
     works = sock >= 0 && !bind(sock, &local.sa, len) && !listen(sock, 0) &&
             !getsockname(sock, &local.sa, &len) &&
             !getsockopt(sock, SOL_SOCKET, SO_COOKIE, &proof.cookie, &cookie_len) &&
-            !proof_add_flow(&proof, &local, &remote) && query(netlink, &proof) == DIAG_HELD;
+            !proof_add_flow(&proof, &local, &remote) && query(netlink, &proof, NULL) == DIAG_HELD;
     if (sock >= 0)
         close(sock);
     return works;
@@ -199,10 +201,10 @@ void diag_forget(struct diag *diag, uint64_t netns)
     free(space);
 }
 
-enum diag_answer diag_ask(struct diag *diag, const struct proof *proof)
+enum diag_answer diag_ask(struct diag *diag, const struct proof *proof, uint32_t *inode)
 {
     const struct space *space = find(diag, proof->flow.netns);
 
-    return diag->works && space && space->netlink >= 0 ? query(space->netlink, proof)
+    return diag->works && space && space->netlink >= 0 ? query(space->netlink, proof, inode)
                                                        : DIAG_UNKNOWN;
 }

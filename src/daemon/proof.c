@@ -2,11 +2,15 @@
 #include "daemon/proof.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -75,6 +79,36 @@ const char *proof_add_flow(struct proof *proof, const union cm_addr *local,
     proof->flow.end[proof->side] = mine;
     proof->flow.end[!proof->side] = other;
     return NULL;
+}
+
+bool proof_can_look(pid_t pid)
+{
+    char path[64];
+    struct stat mine, theirs;
+    int dir;
+
+    snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
+    if (stat("/proc/self/ns/net", &mine) || stat(path, &theirs) || mine.st_ino != theirs.st_ino)
+        return false;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir >= 0)
+        close(dir);
+    return dir >= 0;
+}
+
+uint32_t proof_inode(pid_t pid, int fd)
+{
+    char path[64], link[64];
+    uint32_t inode = 0;
+    ssize_t n;
+
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, fd);
+    n = readlink(path, link, sizeof link - 1);
+    if (n < 0)
+        return 0;
+    link[n] = 0;
+    return sscanf(link, "socket:[%" SCNu32 "]", &inode) == 1 ? inode : 0;
 }
 
 static bool is_tcp(int sock)

@@ -3,7 +3,9 @@
 #ifndef SHUNT_DAEMON_PROOF_H
 #define SHUNT_DAEMON_PROOF_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "cm/record.h"
 
@@ -27,6 +29,12 @@ struct proof {
     int side;     // which end of flow is the socket's own
     int bound_if; // SO_BINDTOIFINDEX
 };
+
+// Can shuntd look at the fds of process pid, in its own network namespace?
+bool proof_can_look(pid_t pid);
+
+// The inode of the socket that is number fd in process pid; 0: there is none, or we may not look.
+uint32_t proof_inode(pid_t pid, int fd);
 
 // Looks at sock, which stays the caller's, and fills in cookie, netns and bound_if. Asks only what
 // the kernel tells without the socket's lock, which its owner can hold for as long as he likes.

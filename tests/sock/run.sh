@@ -11,8 +11,12 @@ sock=$build/tests/sock/sock
 
 [ "$mode" != plain ] || exec "$sock" -m plain "$@"
 
-conf=$(mktemp "${TMPDIR:-/tmp}/shunt-sock.XXXXXX")
-trap 'rm -f "$conf"' EXIT
+work=$(mktemp -d "${TMPDIR:-/tmp}/shunt-sock.XXXXXX")
+conf=$work/shunt.conf
+trap 'rm -rf "$work"' EXIT
+# a shuntd of our own: the one that runs here may be of another build
+SHUNT_SOCKET=$work/shuntd.sock
+export SHUNT_SOCKET
 case $mode in
 kernel) echo 'rules = ( { name = "nothing"; action = "forbid"; } );' ;;
 shm) echo 'rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; } );' ;;
