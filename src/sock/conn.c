@@ -228,8 +228,8 @@ void conn_closing(int fd)
     conn_put(c);
 }
 
-// TCP answers a close before everything was read with RST (RFC 9293, section 3.6.1). The kernel sees
-// an empty twin, so it has to be told.
+// TCP answers a close before everything was read with RST (RFC 9293, section 3.6.1). The kernel
+// sees an empty twin, so it has to be told.
 static void reset_if_unread(struct conn *c, int fd)
 {
     const struct linger now = {1, 0};

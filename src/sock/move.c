@@ -34,6 +34,13 @@ static void counted(struct conn *c)
                           memory_order_relaxed);
 }
 
+// The producer's move, under tx_lock.
+static void move(struct conn *c, uint64_t mark)
+{
+    chan_tx_move(&c->chan, &c->end->tx, mark);
+    counted(c);
+}
+
 // ---- how far the carrier is ----
 
 static int tcp_info(int fd, struct tcp_info *info)
@@ -88,8 +95,7 @@ static void to_ring(struct conn *c, int fd)
     if (!atomic_load(&e->tx_raw)) {
         written = carrier_written(fd);
         if (written >= 0) {
-            chan_tx_move(&c->chan, &e->tx, (uint64_t)written);
-            counted(c);
+            move(c, (uint64_t)written);
         }
     }
     end_clear(e, END_MOVING);
@@ -115,8 +121,7 @@ bool conn_tx_return(struct conn *c)
         return true;
     if (!chan_tx_acked(&c->chan, &c->end->tx))
         return false;
-    chan_tx_move(&c->chan, &c->end->tx, c->end->tx.tail);
-    counted(c);
+    move(c, c->end->tx.tail);
     return true;
 }
 
@@ -131,8 +136,7 @@ static void return_again(struct conn *c)
         return;
     e->again_from = e->tx.head;
     e->again_to = e->tx.tail;
-    chan_tx_move(&c->chan, &e->tx, e->again_from);
-    counted(c);
+    move(c, e->again_from);
 }
 
 int conn_send_again(struct conn *c, int fd)
@@ -162,13 +166,14 @@ int conn_send_again(struct conn *c, int fd)
 static void peer_left(struct conn *c, int fd)
 {
     struct sock_end *e = c->end;
-    bool alone = end_alone(e);
+    bool alone = end_alone(e), gone;
 
     sock_lock(&e->tx_lock, alone);
-    if (!conn_tx_return(c) && conn_peer_gone(fd)) {
-        chan_tx_move(&c->chan, &e->tx, e->tx.tail);
-        counted(c);
-    }
+    gone = conn_peer_gone(fd);
+    if (gone && e->tx.tail != atomic_load(&c->chan.tx->head))
+        conn_abort(c, fd); // it died before it read all: a reset, as by TCP
+    else if (!conn_tx_return(c) && gone)
+        move(c, e->tx.tail);
     sock_unlock(&e->tx_lock, alone);
 }
 

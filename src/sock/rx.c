@@ -86,7 +86,8 @@ static ssize_t end_of_stream(struct job *j)
 
     if (n == 0 && e->tx.tail != read_by_peer && conn_peer_gone(j->fd)) {
         conn_abort(j->c, j->fd);
-        return -ECONNRESET;
+        return sys_call(SYS_recvfrom, j->fd, &byte, 1, MSG_DONTWAIT, 0,
+                        0); // the error that it left
     }
     return n > 0 ? -EPROTO : n;
 }
