@@ -143,7 +143,7 @@ static const char *verify(struct client *client, int sock, const struct proof *p
     const char *reason = NULL;
 
     diag_learn(diag, sock, proof->flow.netns);
-    switch (diag_ask(diag, proof, NULL)) {
+    switch (diag_ask(diag, proof)) {
     case DIAG_ESTABLISHED:
         break;
     case DIAG_HELD:
@@ -201,7 +201,7 @@ static const char *look_up_claim(struct client *client, const Ctl__Claim *said, 
     if (!named)
         return "shuntd finds no such socket in the process";
     diag_learn(diag, -1, proof->flow.netns);
-    found = diag_ask(diag, proof, &inode);
+    found = diag_ask_inode(diag, proof, &inode);
     if (found == DIAG_ESTABLISHED && inode == named)
         return NULL;
     diag_forget(diag, proof->flow.netns);

@@ -106,8 +106,7 @@ static enum diag_answer query(int netlink, const struct proof *proof, uint32_t *
         return DIAG_UNKNOWN;
     if (!msg->idiag_inode)
         return DIAG_GONE;
-    if (inode)
-        *inode = msg->idiag_inode;
+    *inode = msg->idiag_inode;
     return msg->idiag_state == TCP_ESTABLISHED ? DIAG_ESTABLISHED : DIAG_HELD;
 }
 
@@ -119,13 +118,14 @@ static bool try_out(int netlink)
     socklen_t len = sizeof local, cookie_len = sizeof(uint64_t);
     struct proof proof = {0};
     int sock = socket(AF_INET, type, 0);
+    uint32_t inode;
     bool works;
 
     local.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     works = sock >= 0 && !bind(sock, &local.sa, len) && !listen(sock, 0) &&
             !getsockname(sock, &local.sa, &len) &&
             !getsockopt(sock, SOL_SOCKET, SO_COOKIE, &proof.cookie, &cookie_len) &&
-            !proof_add_flow(&proof, &local, &remote) && query(netlink, &proof, NULL) == DIAG_HELD;
+            !proof_add_flow(&proof, &local, &remote) && query(netlink, &proof, &inode) == DIAG_HELD;
     if (sock >= 0)
         close(sock);
     return works;
@@ -201,10 +201,17 @@ void diag_forget(struct diag *diag, uint64_t netns)
     free(space);
 }
 
-enum diag_answer diag_ask(struct diag *diag, const struct proof *proof, uint32_t *inode)
+enum diag_answer diag_ask_inode(struct diag *diag, const struct proof *proof, uint32_t *inode)
 {
     const struct space *space = find(diag, proof->flow.netns);
 
     return diag->works && space && space->netlink >= 0 ? query(space->netlink, proof, inode)
                                                        : DIAG_UNKNOWN;
+}
+
+enum diag_answer diag_ask(struct diag *diag, const struct proof *proof)
+{
+    uint32_t inode;
+
+    return diag_ask_inode(diag, proof, &inode);
 }

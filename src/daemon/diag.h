@@ -31,7 +31,10 @@ void diag_fini(struct diag *diag);
 void diag_learn(struct diag *diag, int sock, uint64_t netns);
 void diag_forget(struct diag *diag, uint64_t netns);
 
-// What became of the socket of proof. *inode, unless NULL: its inode where there is an answer.
-enum diag_answer diag_ask(struct diag *diag, const struct proof *proof, uint32_t *inode);
+// What became of the socket of proof.
+enum diag_answer diag_ask(struct diag *diag, const struct proof *proof);
+
+// The same; *inode is its inode where some process holds it.
+enum diag_answer diag_ask_inode(struct diag *diag, const struct proof *proof, uint32_t *inode);
 
 #endif

@@ -278,7 +278,7 @@ static void match_if_true(struct registry *r, struct side *newer)
 
     if (older->state != SIDE_CLAIMED)
         return;
-    answer = diag_ask(&r->diag, &older->proof, NULL);
+    answer = diag_ask(&r->diag, &older->proof);
     if (answer == DIAG_ESTABLISHED || answer == DIAG_UNKNOWN) {
         match(r, newer->conn);
         return;
@@ -362,7 +362,7 @@ static void side_let_go(struct registry *r, struct side *side)
     if (!list_empty(&side->holds))
         return;
     if (side->state == SIDE_LINKED)
-        answer = diag_ask(&r->diag, &side->proof, NULL);
+        answer = diag_ask(&r->diag, &side->proof);
     if (answer == DIAG_GONE || answer == DIAG_UNKNOWN) {
         side_end(r, side);
         return;
@@ -430,7 +430,7 @@ static void sweep(struct timer *timer, uint64_t now_ns)
     while (n-- > 0) {
         struct side *side = list_entry(r->orphans.next, struct side, orphan);
 
-        if (diag_ask(&r->diag, &side->proof, NULL) == DIAG_GONE) {
+        if (diag_ask(&r->diag, &side->proof) == DIAG_GONE) {
             side_end(r, side);
         } else {
             list_del(&side->orphan);
