@@ -245,6 +245,7 @@ void raw_claim(int sock, int tcp, const struct raw_wish *wish)
     claim.cross_user = wish->cross_user;
     claim.local = &l;
     claim.remote = &r;
+    claim.fd = tcp;
     PACKET_INIT(&msg, CLAIM, claim, &claim);
     raw_send(sock, &msg, &tcp, !wish->no_socket);
 }

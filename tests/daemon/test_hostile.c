@@ -140,8 +140,15 @@ static void claims_without_proof_are_refused(void **state)
 
     tcp_pair(tcp);
     tcp_pair(other);
-    raw_claim(sock, tcp[0], &(struct raw_wish){.no_socket = true});
-    raw_expect_refused(sock, "no socket was passed");
+    raw_claim(sock, file,
+              &(struct raw_wish){.no_socket = true, .cookie = 5, .addresses_of = tcp[0]});
+    raw_expect_refused(sock, "no such socket");
+    raw_claim(
+        sock, other[0],
+        &(struct raw_wish){.no_socket = true, .cookie = cookie_of(tcp[0]), .addresses_of = tcp[0]});
+    raw_expect_refused(sock, "other addresses");
+    raw_claim(sock, tcp[0], &(struct raw_wish){.no_socket = true, .cookie = cookie_of(other[0])});
+    raw_expect_refused(sock, "other addresses");
     raw_claim(sock, tcp[0], &(struct raw_wish){.cookie = cookie_of(other[0])});
     raw_expect_refused(sock, "another cookie");
     raw_claim(sock, tcp[0], &(struct raw_wish){.addresses_of = other[0]});
