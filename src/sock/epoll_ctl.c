@@ -172,10 +172,11 @@ static int ctl_del(int epfd, struct epoll_watch *w, int fd)
 static int ctl_conn(struct epoll_set *s, int epfd, int op, struct conn *c, int fd,
                     const struct epoll_event *ev)
 {
-    struct epoll_watch *w = watch_find(s, c, fd);
+    struct epoll_watch *w;
 
     if (unlikely(s->sweep))
-        sweep(s);
+        sweep(s); // first, since it frees watches
+    w = watch_find(s, c, fd);
     switch (op) {
     case EPOLL_CTL_ADD:
         if (w && w->dormant)
