@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """haproxy in front of nginx: two connections in a row, each moved by itself; splicing too."""
+import threading
+
 import live
 from nginx_conf import Nginx, fetch_ok, wrk_ok
 
@@ -30,9 +32,11 @@ def proxied(way, nginx, option):
     base = f"http://127.0.0.1:{front}"
     for name in nginx.digests:
         fetch_ok(way, nginx, f"{base}/{name}", name)
-    wrk_ok(way, f"{base}/page")
-    if way.shunt:
-        way.ok(("shm", "shm") in way.lanes("haproxy"), "haproxy's connections are on shm")
+    load = threading.Thread(target=wrk_ok, args=(way, f"{base}/page"))
+    load.start()
+    way.on_shm(front, "what comes to haproxy is")
+    way.on_shm(nginx.port, "what goes on to nginx is")
+    load.join()
     way.stop(haproxy)
 
 

@@ -97,10 +97,19 @@ class Way:
     def ok(self, good, what):
         return self.tap.ok(bool(good), f"{self.name}: {what}")
 
-    def lanes(self, program):
-        """{(out, in)} of the live connections of a program, as `shunt stat` tells them."""
+    def lanes(self, port):
+        """{(out, in)} of the live connections to a port, as `shunt stat` tells them."""
+        ends = f":{port}"
         return {(c["lane_tx"], c["lane_rx"]) for c in self.shunt.stat()["connections"]
-                if c["program"] == program}
+                if c["local"].endswith(ends) or c["remote"].endswith(ends)}
+
+    def on_shm(self, port, what):
+        """Under Shunt, that the connections to a port are on shared memory by now, or soon."""
+        if self.shunt:
+            end = time.monotonic() + 3
+            while self.lanes(port) != {("shm", "shm")} and time.monotonic() < end:
+                time.sleep(0.1)
+            self.ok(self.lanes(port) == {("shm", "shm")}, f"{what} on shm")
 
     def stop(self, process):
         if process.poll() is None:

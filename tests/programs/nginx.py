@@ -8,9 +8,11 @@ from nginx_conf import Nginx, fetch_ok, wrk_ok
 
 
 def reload_under_load(way, nginx, base):
-    load = threading.Thread(target=wrk_ok, args=(way, f"{base}/page"))
+    load = threading.Thread(target=wrk_ok, args=(way, f"{base}/page"),
+                            kwargs={"closing": True})
     old = nginx.workers()
     load.start()
+    way.on_shm(nginx.port, "the load is")
     nginx.control("-s", "reload")
     live.wait_until(lambda: nginx.workers() and not nginx.workers() & old,
                     "the workers are new ones", 30)

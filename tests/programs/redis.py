@@ -24,8 +24,7 @@ def replica(way, port):
     same = cli(way, port, "debug", "digest")
     live.wait_until(lambda: cli(way, other, "debug", "digest") == same, "same digest")
     way.ok(len(same) == 40 and same.strip("0"), "the replica has the same data")
-    if way.shunt:
-        way.ok(("shm", "shm") in way.lanes("redis-server"), "the replica's link is on shm")
+    way.on_shm(port, "the replica's link is")
 
 
 def save(way, port):
