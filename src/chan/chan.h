@@ -179,13 +179,15 @@ static inline const uint8_t *chan_rx_at(const struct chan *c, const struct chan_
 // Fences, and wakes a producer that sleeps for room or for an acknowledgement.
 void chan_room_made(struct chan *c);
 
-// Consumes n bytes. A producer sleeps only on a full ring. If it armed tx_wait before one of our
-// fences we see the flag; if after, it saw the head that we stored before that fence. So it is
-// enough to fence on the way from full to empty: here while at least half full, and in
-// chan_drained() when nothing is left.
+// Consumes n bytes. A producer sleeps only with less than a quarter of the ring free. If it armed
+// tx_wait before one of our fences we see the flag; if after, it saw the head that we stored before
+// that fence. So it is enough to fence on the way from full to empty: here while at least half
+// full, and in chan_drained() when nothing is left. How full is said by the producer's tail of this
+// moment: the one that we know may be from before it filled the ring and fell asleep.
 static inline void chan_consumed(struct chan *c, struct chan_rx *r, uint64_t n)
 {
-    bool half = r->tail - r->head >= c->ring_bytes / 2;
+    uint64_t tail = atomic_load_explicit(&c->rx->tail, memory_order_relaxed);
+    bool half = tail - r->head >= c->ring_bytes / 2;
 
     r->head += n;
     atomic_store_explicit(&c->rx->head, r->head, memory_order_release);

@@ -357,6 +357,29 @@ static void ping_pong_by_epoll(struct conn *c)
     peer_finish(c);
 }
 
+// A reader that takes one piece after each report never learns by EAGAIN that all is read. The
+// writer has filled up and fallen asleep since the reader last looked how much there is.
+static void reader_that_never_sees_eagain(struct conn *c)
+{
+    char buf[10000];
+    int ep = ep_new();
+    ep_add(ep, c->fd, EPOLLIN);
+    for (int round = 0; round < 20; round++) {
+        uint64_t end = c->rx + 100000 + 1 * MIB;
+        peer_do(c, op_write, 100000);
+        REQUIRE_EQ(recv(c->fd, buf, 1, MSG_PEEK), 1);
+        peer_start(c, op_write, 1 * MIB);
+        sleep_ms(5);
+        while (c->rx < end) {
+            REQUIRE_EQ(ep_wait(ep, c->fd, 3000), EPOLLIN);
+            ssize_t n = read(c->fd, buf, sizeof(buf));
+            REQUIRE(n > 0);
+            conn_check(c, buf, (size_t)n);
+        }
+        peer_finish(c);
+    }
+}
+
 static void fd_above_1024(struct conn *c)
 {
     struct rlimit limit = {8192, 8192};
@@ -399,6 +422,7 @@ static const struct sock_case cases[] = {
     CASE(pwait_mask_is_atomic),
     CASE(added_during_the_wait, .flags = SOCK_NO_PROC),
     CASE(ping_pong_by_epoll),
+    CASE(reader_that_never_sees_eagain),
     CASE(fd_above_1024),
 };
 SOCK_TOPIC(epoll_level);
