@@ -2,12 +2,15 @@
 #include "sock/spin.h"
 
 #include "base/clock.h"
+#include "base/sys.h"
 #include "base/util.h"
 
 #include <stdatomic.h>
 
 // A gap between two turns that only a scheduler makes: the core served somebody else meanwhile.
 #define PREEMPTED_US 200
+// A thread that was woken on this core need not wait until the spinner's slice is over.
+#define YIELD_EVERY_US 10
 // Every so many refusals for bad memory one wait spins after all, to see whether times have
 // changed.
 #define RETRY_EVERY 64
@@ -38,7 +41,7 @@ bool spin_begin(struct spin *s, struct spin_memory *m, uint32_t limit_us)
 {
     uint64_t limit = clock_ticks_of_ns(limit_us * NS_PER_US);
 
-    s->start = s->last = clock_ticks();
+    s->start = s->last = s->yielded = clock_ticks();
     s->end = s->start + limit;
     s->on = false;
     atomic_store_explicit(&m->cap_ticks, 2 * limit, memory_order_relaxed);
@@ -57,6 +60,10 @@ bool spin_go_on(struct spin *s)
     bool taken = now - s->last > clock_ticks_of_ns(PREEMPTED_US * NS_PER_US);
 
     s->last = now;
+    if (now - s->yielded >= clock_ticks_of_ns(YIELD_EVERY_US * NS_PER_US)) {
+        s->yielded = now;
+        sys_call(SYS_sched_yield, 0);
+    }
     return now < s->end && !taken;
 }
 

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct spin {
-    uint64_t start, end, last; // ticks
+    uint64_t start, end, last, yielded; // ticks
     bool on;
 };
 
