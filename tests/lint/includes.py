@@ -17,7 +17,7 @@ ALLOWED = {
     "lane": {"chan", "net", "base"},
     "policy": {"base"},
     "cm": {"policy", "lane", "chan", "base", "proto"},
-    "sock": {"cm", "policy", "chan", "base"},
+    "sock": {"cm", "chan", "base"},
     "msg": {"cm", "chan", "base"},
     "daemon": {"cm", "net", "policy", "base", "proto"},
     "cli": {"cm", "daemon", "policy", "base"},
