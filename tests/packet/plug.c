@@ -7,6 +7,9 @@
 //   cc=NAME         cubic, newreno or bbr
 //   ecn=0|1|2, fastopen=0..3, timestamps=0|1   as Linux's sysctls
 //
+// A socket is known to packetdrill by a real fd (of /dev/null), because packetdrill closes with
+// close(2) what a script has left open.
+//
 // packetdrill makes blocking calls from a second thread. One lock guards the stack; a call that
 // would block waits until the first thread has let time pass or a packet in.
 #include <errno.h>
@@ -16,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/util.h"
@@ -25,12 +29,38 @@
 
 #define RECEIVE_LIMIT_NS (300 * NS_PER_S) // of virtual time, waiting for a packet that never leaves
 #define GATHER_MAX       (1 << 20)
+#define RING_BYTES       (16u << 20)
+#define FDS_MAX          1024
+#define POLL_MAX         64
 
 struct plug {
     pthread_mutex_t lock;
     pthread_cond_t moved;
     struct stack *stack;
+    int inner[FDS_MAX]; // the stack's fd behind a real one; 0: none
 };
+
+// The stack's fd behind fd; -1 where there is none.
+static int in(const struct plug *p, int fd)
+{
+    return fd >= 0 && fd < FDS_MAX && p->inner[fd] ? p->inner[fd] : -1;
+}
+
+// A real fd for a new one of the stack; errors pass through.
+static ptrdiff_t outer(struct plug *p, int inner)
+{
+    int fd;
+
+    if (inner < 0)
+        return inner;
+    fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fd >= FDS_MAX) {
+        stack_close(p->stack, inner);
+        return -EMFILE;
+    }
+    p->inner[fd] = inner;
+    return fd;
+}
 
 // errno and -1 of a negative errno.
 static ptrdiff_t out(ptrdiff_t n)
@@ -46,7 +76,7 @@ static ptrdiff_t out(ptrdiff_t n)
     ({                                                                                             \
         ptrdiff_t n_;                                                                              \
         pthread_mutex_lock(&(p)->lock);                                                            \
-        while ((n_ = (call)) == -EAGAIN && !(nowait) && !stack_nonblocking((p)->stack, fd))        \
+        while ((n_ = (call)) == -EAGAIN && !(nowait) && !stack_nonblocking((p)->stack, in(p, fd))) \
             pthread_cond_wait(&(p)->moved, &(p)->lock);                                            \
         pthread_cond_broadcast(&(p)->moved);                                                       \
         pthread_mutex_unlock(&(p)->lock);                                                          \
@@ -69,36 +99,36 @@ static int plug_socket(void *self, int domain, int type, int protocol)
 {
     struct plug *p = self;
 
-    return (int)AT_ONCE(p, stack_socket(p->stack, domain, type, protocol));
+    return (int)AT_ONCE(p, outer(p, stack_socket(p->stack, domain, type, protocol)));
 }
 
 static int plug_bind(void *self, int fd, const struct sockaddr *addr, socklen_t len)
 {
     struct plug *p = self;
 
-    return (int)AT_ONCE(p, stack_bind(p->stack, fd, addr, len));
+    return (int)AT_ONCE(p, stack_bind(p->stack, in(p, fd), addr, len));
 }
 
 static int plug_listen(void *self, int fd, int backlog)
 {
     struct plug *p = self;
 
-    return (int)AT_ONCE(p, stack_listen(p->stack, fd, backlog));
+    return (int)AT_ONCE(p, stack_listen(p->stack, in(p, fd), backlog));
 }
 
 static int plug_accept(void *self, int fd, struct sockaddr *addr, socklen_t *len)
 {
     struct plug *p = self;
 
-    return (int)UNTIL_DONE(p, fd, false, stack_accept(p->stack, fd, addr, len));
+    return (int)UNTIL_DONE(p, fd, false, outer(p, stack_accept(p->stack, in(p, fd), addr, len)));
 }
 
 // A blocking connect(): -EINPROGRESS and -EALREADY are waits, -EISCONN is its success.
 static ptrdiff_t connect_once(struct plug *p, int fd, const struct sockaddr *addr, socklen_t len)
 {
-    int err = stack_connect(p->stack, fd, addr, len);
+    int err = stack_connect(p->stack, in(p, fd), addr, len);
 
-    if (stack_nonblocking(p->stack, fd))
+    if (stack_nonblocking(p->stack, in(p, fd)))
         return err;
     if (err == -EINPROGRESS || err == -EALREADY)
         return -EAGAIN;
@@ -116,7 +146,8 @@ static ssize_t plug_recv(void *self, int fd, void *buf, size_t len, int flags)
 {
     struct plug *p = self;
 
-    return UNTIL_DONE(p, fd, flags & MSG_DONTWAIT, stack_recv(p->stack, fd, buf, len, flags));
+    return UNTIL_DONE(p, fd, flags & MSG_DONTWAIT,
+                      stack_recv(p->stack, in(p, fd), buf, len, flags));
 }
 
 static ssize_t plug_read(void *self, int fd, void *buf, size_t len)
@@ -201,12 +232,13 @@ static ssize_t plug_sendto(void *self, int fd, const void *buf, size_t len, int 
 
     // a blocking write() returns when all is queued
     do {
-        n = UNTIL_DONE(p, fd, flags & MSG_DONTWAIT,
-                       stack_sendto(p->stack, fd, at + done, len - done, flags, addr, addr_len));
+        n = UNTIL_DONE(
+            p, fd, flags & MSG_DONTWAIT,
+            stack_sendto(p->stack, in(p, fd), at + done, len - done, flags, addr, addr_len));
         if (n < 0)
             return done ? (ssize_t)done : n;
         done += (size_t)n;
-    } while (done < len && !(flags & MSG_DONTWAIT) && !stack_nonblocking(p->stack, fd));
+    } while (done < len && !(flags & MSG_DONTWAIT) && !stack_nonblocking(p->stack, in(p, fd)));
     return (ssize_t)done;
 }
 
@@ -255,7 +287,7 @@ static int plug_fcntl(void *self, int fd, int cmd, ...)
     va_start(ap, cmd);
     arg = va_arg(ap, long);
     va_end(ap);
-    return (int)AT_ONCE(p, stack_fcntl(p->stack, fd, cmd, arg));
+    return (int)AT_ONCE(p, stack_fcntl(p->stack, in(p, fd), cmd, arg));
 }
 
 static int plug_ioctl(void *self, int fd, unsigned long request, ...)
@@ -267,28 +299,34 @@ static int plug_ioctl(void *self, int fd, unsigned long request, ...)
     va_start(ap, request);
     value = va_arg(ap, int *);
     va_end(ap);
-    return (int)AT_ONCE(p, stack_ioctl(p->stack, fd, request, value));
+    return (int)AT_ONCE(p, stack_ioctl(p->stack, in(p, fd), request, value));
 }
 
 static int plug_close(void *self, int fd)
 {
     struct plug *p = self;
 
-    return (int)AT_ONCE(p, stack_close(p->stack, fd));
+    int inner = in(p, fd);
+
+    if (inner >= 0) {
+        p->inner[fd] = 0;
+        close(fd);
+    }
+    return (int)AT_ONCE(p, stack_close(p->stack, inner));
 }
 
 static int plug_shutdown(void *self, int fd, int how)
 {
     struct plug *p = self;
 
-    return (int)AT_ONCE(p, stack_shutdown(p->stack, fd, how));
+    return (int)AT_ONCE(p, stack_shutdown(p->stack, in(p, fd), how));
 }
 
 static int plug_getsockopt(void *self, int fd, int level, int name, void *value, socklen_t *len)
 {
     struct plug *p = self;
 
-    return (int)AT_ONCE(p, stack_getsockopt(p->stack, fd, level, name, value, len));
+    return (int)AT_ONCE(p, stack_getsockopt(p->stack, in(p, fd), level, name, value, len));
 }
 
 static int plug_setsockopt(void *self, int fd, int level, int name, const void *value,
@@ -296,13 +334,19 @@ static int plug_setsockopt(void *self, int fd, int level, int name, const void *
 {
     struct plug *p = self;
 
-    return (int)AT_ONCE(p, stack_setsockopt(p->stack, fd, level, name, value, len));
+    return (int)AT_ONCE(p, stack_setsockopt(p->stack, in(p, fd), level, name, value, len));
 }
 
 static int poll_once(struct plug *p, struct pollfd *fds, nfds_t count, uint64_t until_ns)
 {
-    int n = stack_poll(p->stack, fds, count);
+    struct pollfd inner[POLL_MAX];
+    int n;
 
+    for (nfds_t i = 0; i < count; i++)
+        inner[i] = (struct pollfd){.fd = in(p, fds[i].fd), .events = fds[i].events};
+    n = stack_poll(p->stack, inner, count);
+    for (nfds_t i = 0; i < count; i++)
+        fds[i].revents = inner[i].revents;
     return n || stack_now(p->stack) >= until_ns ? n : -EAGAIN;
 }
 
@@ -312,6 +356,8 @@ static int plug_poll(void *self, struct pollfd *fds, nfds_t count, int timeout_m
     uint64_t until =
         timeout_ms < 0 ? CLOCK_NEVER : stack_now(p->stack) + (uint64_t)timeout_ms * NS_PER_MS;
 
+    if (count > POLL_MAX)
+        return (int)out(-EINVAL);
     return (int)UNTIL_DONE(p, -1, false, poll_once(p, fds, count, until));
 }
 
@@ -448,6 +494,8 @@ SHUNT_EXPORT void packetdrill_interface_init(const char *flags, struct packetdri
 
     stack_config_init(&cfg);
     cfg.path.super_max = 64240;
+    cfg.ring_bytes = RING_BYTES;
+    cfg.tcp.rcv_max = RING_BYTES - 1; // a window scale of 8, which scripts for Linux expect
     take_flags(&cfg, flags);
     if (p)
         p->stack = stack_new(&cfg);

@@ -18,6 +18,7 @@ void stack_config_init(struct stack_config *cfg)
     tcp_config_init(&cfg->tcp);
     cfg->tcp.max_conns = 128;
     cfg->tcp.pacing = false;
+    cfg->tcp.rcv_max = UINT32_MAX; // the ring's size
     cfg->start_ns = 1000 * NS_PER_S;
     ip_addr_parse("192.168.0.1", &cfg->local4);
     ip_addr_parse("fd3d:fa7b:d17d::1", &cfg->local6);
@@ -100,7 +101,7 @@ struct stack *stack_new(const struct stack_config *cfg)
     if (!st)
         return NULL;
     st->cfg = *cfg;
-    st->cfg.tcp.rcv_max = cfg->ring_bytes;
+    st->cfg.tcp.rcv_max = MIN(cfg->tcp.rcv_max, cfg->ring_bytes);
     st->cfg.tcp.rcv_initial = MIN(cfg->tcp.rcv_initial, cfg->ring_bytes);
     st->now_ns = cfg->start_ns;
     st->host = (struct tcp_host){
