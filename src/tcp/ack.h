@@ -15,6 +15,7 @@ struct tcp_ack {
     uint32_t acked;         // sequence numbers it newly acknowledged
     uint32_t delivered;     // bytes newly known to have arrived: acknowledged or SACKed
     uint32_t lost_before;   // c->lost before it
+    uint8_t ca_before;      // c->ca_state before it
     uint64_t rtt_ns;        // longest sample: with the delay of a delayed ACK; 0: none (Karn)
     uint64_t rtt_min_ns;    // shortest sample; 0: none
     bool original;          // something that was sent once only has arrived

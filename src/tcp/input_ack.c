@@ -78,6 +78,12 @@ static void take_rtt(struct in *in, const struct tcp_ack *ack)
     c->backoff = 0; // RFC 6298, 5.7: a new sample ends the back-off
 }
 
+// The window grows outside of recovery only; the ACK that ends a recovery was paid for by it.
+static bool may_grow(uint8_t ca_state)
+{
+    return ca_state <= TCP_CA_DISORDER || ca_state == TCP_CA_LOSS;
+}
+
 static void control(struct in *in, struct tcp_ack *ack)
 {
     struct tcp_conn *c = in->c;
@@ -85,8 +91,7 @@ static void control(struct in *in, struct tcp_ack *ack)
 
     if (cc->model)
         cc->control(c, ack);
-    else if (ack->delivered && c->wnd_limited &&
-             (c->ca_state <= TCP_CA_DISORDER || c->ca_state == TCP_CA_LOSS))
+    else if (ack->delivered && c->wnd_limited && may_grow(c->ca_state) && may_grow(ack->ca_before))
         cc->grow(c, ack);
     cc_pace_by_window(in->ctx, c);
 }
@@ -101,6 +106,7 @@ static void begin(const struct in *in, struct tcp_ack *ack)
         .una_before = c->snd_una,
         .flight_before = conn_pipe(c),
         .lost_before = c->lost,
+        .ca_before = c->ca_state,
     };
 }
 

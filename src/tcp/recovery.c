@@ -137,10 +137,9 @@ void recovery_on_reorder_timer(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t
 
 static void leave(struct tcp_conn *c)
 {
+    // where PRR was to end (RFC 6937, 3); after a time-out slow start goes on
     if (!cc_of(c)->model && c->ca_state != TCP_CA_LOSS)
-        c->cwnd = u64_min(c->cwnd, c->ssthresh);
-    if (!cc_of(c)->model && c->ca_state == TCP_CA_RECOVERY)
-        c->cwnd = u64_max(u64_min(c->ssthresh, conn_pipe(c) + 2u * c->mss), 2u * c->mss);
+        c->cwnd = c->ssthresh;
     c->ca_state = TCP_CA_OPEN;
     c->frto = 0;
     c->dupacks = 0;
