@@ -43,7 +43,7 @@ static void update_ts_recent(const struct in *in)
 {
     struct tcp_conn *c = in->c;
 
-    if (!c->ts_ok || !(in->seg->opts & SEG_OPT_TS) || seq_lt(c->rcv_acked, in->seq) ||
+    if (!c->ts_ok || !(in->seg->opts & SEG_OPT_TS) || seq_lt(c->rcv_acked, in->seg->seq) ||
         seq_lt(in->seg->ts_val, c->ts_recent))
         return;
     c->ts_recent = in->seg->ts_val;
@@ -152,7 +152,6 @@ bool input_sequence(struct in *in)
         return c->rcv_adv == c->rcv_nxt && in->flags & SEG_ACK && in->seq == c->rcv_nxt &&
                !(in->flags & SEG_SYN) && (in->len = 0, in->flags &= ~SEG_FIN, true);
     }
-    update_ts_recent(in);
     if (in->len && seq_lt(in->seq, c->rcv_nxt))
         note_duplicate(in);
     trim(in);
@@ -231,8 +230,9 @@ static void ladder(struct in *in)
         return;
     if (!input_ack(in)) // fifth
         return;
-    input_urgent(in);    // sixth
-    if (!input_data(in)) // seventh
+    update_ts_recent(in); // not before: a forger may hit the window, but hardly the ACK as well
+    input_urgent(in);     // sixth
+    if (!input_data(in))  // seventh
         return;
     input_fin(in); // eighth
 }
