@@ -86,18 +86,17 @@ static bool leads_to_dynamic(const char *path, int scripts)
     alignas(Elf64_Ehdr) char head[HEAD_BYTES + 1] = {0};
     int fd = (int)sys_call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     long n = fd < 0 ? -1 : sys_read(fd, head, HEAD_BYTES);
-    bool yes = n >= 4 && !gains_rights(fd);
-    char *next = NULL;
+    bool is_elf = n >= (long)sizeof(Elf64_Ehdr) && !memcmp(head, ELFMAG, SELFMAG);
+    bool yes = n > 0 && !gains_rights(fd);
+    char *next = yes && !is_elf ? interpreter(head, (size_t)n) : NULL;
 
-    if (yes && n >= (long)sizeof(Elf64_Ehdr) && !memcmp(head, ELFMAG, SELFMAG))
+    if (yes && is_elf)
         yes = is_dynamic(fd, (const Elf64_Ehdr *)(const void *)head);
-    else if (yes)
-        next = interpreter(head, (size_t)n);
     if (fd >= 0)
         sys_close(fd);
     if (next)
         return scripts > 0 && leads_to_dynamic(next, scripts - 1);
-    return yes && !memcmp(head, ELFMAG, SELFMAG);
+    return yes && is_elf;
 }
 
 // ---- PATH ----
