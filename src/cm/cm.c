@@ -351,6 +351,22 @@ static bool take_fds(struct cm *cm, int n, int *fds)
     return true;
 }
 
+// Numbers below the top quarter are the program's: rather than run it out of them, its connection
+// stays with the kernel.
+static bool all_up(const int *fds, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!cm_fd_is_up(fds[i]))
+            return false;
+    return true;
+}
+
+static void decline(struct cm *cm, uint64_t cookie, const char *reason)
+{
+    cm_drop(cm, cookie);
+    cm->events->refused(cm->events->arg, cookie, reason);
+}
+
 static void on_matched(struct cm *cm, const Ctl__Matched *m)
 {
     struct cm_channel ch = {.cookie = m->cookie, .side = (int)m->side & 1, .chunk_fd = -1};
@@ -359,8 +375,13 @@ static void on_matched(struct cm *cm, const Ctl__Matched *m)
     if (!cookies_del(&cm->claims, m->cookie))
         return; // taken back meanwhile; the Drop is on its way
     if (!take_fds(cm, ARRAY_LEN(fds), fds)) {
-        cm_drop(cm, m->cookie);
-        cm->events->refused(cm->events->arg, m->cookie, "no file descriptors left");
+        decline(cm, m->cookie, "no file descriptors left");
+        return;
+    }
+    if (!all_up(fds, ARRAY_LEN(fds))) {
+        for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+            sys_close(fds[i]);
+        decline(cm, m->cookie, "the program needs the file descriptors that are left");
         return;
     }
     ch.memfd = fds[0];

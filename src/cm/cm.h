@@ -65,9 +65,9 @@ void cm_chunk(struct cm *cm, int memfd);
 // To be called before the memfd of a chunk that was told is closed: shuntd lets go of it as well.
 void cm_chunk_gone(struct cm *cm, int memfd);
 
-// Claims a connection; proves it by the number of sock in this process, where shuntd can look it up,
-// or else by passing it. Does not block.
-// The answer comes as an event, perhaps never (the peer may not be under Shunt).
+// Claims a connection; proves it by the number of sock in this process, where shuntd can look it
+// up, or else by passing it. Does not block. The answer comes as an event, perhaps never (the peer
+// may not be under Shunt).
 void cm_claim(struct cm *cm, int sock, const struct cm_wish *wish);
 
 // Takes a claim back, or says that this process is done with the channel of cookie. Does not block.
@@ -109,5 +109,8 @@ void cm_moved(struct cm *cm, int oldfd, int newfd);
 // is as long as the highest number), close-on-exec, closing the old number. Returns the new one, or
 // fd itself where there is no room above.
 int cm_fd_up(int fd);
+
+// Is fd up there, and not a number that the program will want?
+bool cm_fd_is_up(int fd);
 
 #endif

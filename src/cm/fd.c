@@ -18,6 +18,11 @@ static int first_of_top_quarter(void)
     return (int)(MIN(lim.rlim_cur, (rlim_t)RANGE_MAX) / 4 * 3);
 }
 
+bool cm_fd_is_up(int fd)
+{
+    return fd >= first_of_top_quarter();
+}
+
 int cm_fd_up(int fd)
 {
     int min = first_of_top_quarter(), up;

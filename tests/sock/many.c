@@ -218,7 +218,31 @@ static void no_fd_is_left_behind(struct conn *unused)
     }
 }
 
+// With few numbers to give, connections stay with the kernel before the program runs out.
+static void few_descriptors_are_enough(struct conn *unused)
+{
+    int fd[20][2], n = 0;
+    raise_limit(64);
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 20; i++) {
+            if (i == n) {
+                sock_pair(&fd[i][0], &fd[i][1]);
+                n++;
+            }
+            for (int k = 0; k < 2; k++) {
+                int out = round * 100 + i * 2 + k, in = -1;
+                REQUIRE_EQ(write(fd[i][k], &out, sizeof(out)), sizeof(out));
+                REQUIRE_EQ(recv(fd[i][!k], &in, sizeof(in), MSG_WAITALL), sizeof(in));
+                REQUIRE_EQ(in, out);
+            }
+        }
+        sleep_ms(30);
+    }
+    REQUIRE(dup(0) >= 0);
+}
+
 static const struct sock_case cases[] = {
+    CASE(few_descriptors_are_enough, .flags = SOCK_BARE),
     CASE(a_thousand_at_once, .flags = SOCK_BARE, .limit_s = 30),
     CASE(all_ready_together, .flags = SOCK_BARE, .limit_s = 20),
     CASE(churn, .flags = SOCK_BARE, .limit_s = 20),
