@@ -17,3 +17,10 @@ tests_unit_sock_test_poll_SOURCES = tests/unit/sock/test_poll.c $(ready_rig)
 tests_unit_sock_test_poll_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/unit/sock
 tests_unit_sock_test_poll_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_sock_test_poll_LDADD = $(ready_libs) $(TEST_LIBS)
+
+# ./tests/bench/epoll_bench [CONNECTIONS]...
+check_PROGRAMS += tests/bench/epoll_bench
+tests_bench_epoll_bench_SOURCES = tests/bench/epoll_bench.c $(ready_rig)
+tests_bench_epoll_bench_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/unit/sock
+tests_bench_epoll_bench_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_bench_epoll_bench_LDADD = $(ready_libs) $(TEST_LIBS)
