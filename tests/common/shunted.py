@@ -2,6 +2,7 @@
 """Programs under Shunt, on a shuntd and a config of the test's own."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,19 +22,30 @@ def plain_env():
     return {name: value for name, value in os.environ.items() if name not in OURS}
 
 
+def as_user(user):
+    """What subprocess needs to be another user; none: the caller."""
+    return {"user": user, "group": user, "extra_groups": []} if user else {}
+
+
 class Shunt:
     """with Shunt() as shunt: a shuntd that ends with the block, and what runs under it."""
 
-    def __init__(self, config=CONFIG):
+    def __init__(self, config=CONFIG, user=None):
+        """user: another user, for root to run shuntd as."""
+        self.user = user
         self.dir = tempfile.TemporaryDirectory(prefix="shunt-test.")
         self.config = Path(self.dir.name) / "shunt.conf"
         self.config.write_text(config)
         self.socket = Path(self.dir.name) / "shuntd.sock"
         self.daemon = None
+        os.chmod(self.dir.name, 0o755)
+        if user:
+            shutil.chown(self.dir.name, user, user)
 
     def __enter__(self):
         command = [build_dir() / "shuntd", "--socket", self.socket]
-        self.daemon = subprocess.Popen(command, env=plain_env(), stdin=subprocess.DEVNULL)
+        self.daemon = subprocess.Popen(command, env=plain_env(), stdin=subprocess.DEVNULL,
+                                       **as_user(self.user))
         for _ in range(500):
             if self.socket.exists() or self.daemon.poll() is not None:
                 break
@@ -57,7 +69,7 @@ class Shunt:
         """What `shunt stat --json` says now: {"connections": [...], "shuntd": {...}}."""
         command = [build_dir() / "shunt", "stat", "--json"]
         return json.loads(subprocess.run(command, env=self.env(), check=True, timeout=20,
-                                         stdout=subprocess.PIPE).stdout)
+                                         stdout=subprocess.PIPE, **as_user(self.user)).stdout)
 
     def channels_made(self):
         return self.stat()["shuntd"]["matches_total"]

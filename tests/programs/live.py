@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "common"))
-from shunted import Shunt, Tap, plain_env  # noqa: E402
+from shunted import Shunt, Tap, as_user, build_dir, plain_env  # noqa: E402
 
 LISTEN = "0A"  # of /proc/net/tcp
 
@@ -54,12 +54,15 @@ def digest(data):
 class Way:
     """One of the two ways: starts programs and ends them all; says what went right."""
 
-    def __init__(self, tap, shunt):
+    def __init__(self, tap, shunt, user):
         self.tap = tap
+        self.who = as_user(user)
         self.shunt = shunt
         self.name = "under Shunt" if shunt else "without Shunt"
         self.dir = Path(tempfile.mkdtemp(prefix="shunt-live."))
         self.processes = []
+        if user:
+            shutil.chown(self.dir, user, user)
 
     def command(self, command):
         command = [str(word) for word in command]
@@ -73,7 +76,7 @@ class Way:
         log = open(self.dir / f"log.{len(self.processes)}", "wb")
         process = subprocess.Popen(self.command(command), env=self.env(env), cwd=self.dir,
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                   start_new_session=True)
+                                   start_new_session=True, **self.who)
         self.processes.append(process)
         if port:
             wait_until(lambda: listens(port) or process.poll() is not None, f"{command[0]} listens")
@@ -84,7 +87,7 @@ class Way:
     def run(self, command, data=None, seconds=60, env=None):
         """What a program says on stdout; it must end well and in time."""
         done = subprocess.run(self.command(command), env=self.env(env), cwd=self.dir, input=data,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, **self.who)
         if done.returncode != 0:
             raise RuntimeError(f"{command}: exit status {done.returncode}: "
                                f"{(done.stderr + done.stdout)[-600:].decode(errors='replace')}")
@@ -134,12 +137,12 @@ class Way:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def _one_way(tap, body, shunt, moves):
-    way = Way(tap, shunt)
+def _one_way(tap, body, shunt, user):
+    way = Way(tap, shunt, user)
     before = tap.failed
     try:
         body(way)
-        if shunt and moves:
+        if shunt:
             way.ok(shunt.channels_made() > 0, "connections were moved")
     except Exception:  # whatever it is, the other way and the clean-up must still come
         tap.note(traceback.format_exc())
@@ -149,14 +152,15 @@ def _one_way(tap, body, shunt, moves):
     way.end()
 
 
-def both_ways(body, needs, moves=True, shunt=Shunt):
-    """Runs body(way) without and under Shunt; needs: programs without which there is no test."""
+def both_ways(body, needs, user=None):
+    """Runs body(way) without and under Shunt; needs: programs without which there is no test; user:
+    another user, for root to run everything as."""
     tap = Tap()
     missing = [name for name in needs if not shutil.which(name)]
     if missing:
         print(f"1..0 # SKIP no {', '.join(missing)} here")
         return
-    _one_way(tap, body, None, moves)
-    with shunt() as running:
-        _one_way(tap, body, running, moves)
+    _one_way(tap, body, None, user)
+    with Shunt(user=user) as running:
+        _one_way(tap, body, running, user)
     tap.end()
