@@ -59,7 +59,8 @@ struct cm {
     struct question question;
     bool pass;                  // shuntd cannot look at our fds
     _Atomic uint32_t *spinners; // in a page of our own, over which the host's is mapped
-    _Atomic uint32_t no_page;
+    _Atomic(_Atomic uint32_t *) own_spinners; // in it, or no_slot
+    _Atomic uint32_t no_page, no_slot;
     const struct cm_events *events;
     const char *path;
     char why[96]; // there is no connection
@@ -85,6 +86,7 @@ struct cm *cm_init(const char *program, const char *socket_path, const struct cm
     cm->look_ns = CLOCK_NEVER;
     if (!cm->spinners)
         cm->spinners = own_page(cm);
+    cm->own_spinners = &cm->no_slot;
     cm->events = events;
     place_remember();
     cm->path = place_is_named() ? NULL : socket_path;
@@ -121,6 +123,7 @@ static void lost(struct cm *cm, const char *why)
     if (cm->sock >= 0 && sock_is_ours(cm))
         sys_close(cm->sock);
     cm->sock = -1;
+    cm->own_spinners = &cm->no_slot;
     cm->retry_ns = clock_now_ns() + RETRY_NS;
     cm->stuck_ns = 0;
     cookies_fini(&cm->drops);
@@ -300,7 +303,7 @@ static bool is_host_page(int fd)
 
 // Maps the host's page over ours, so that the word stays where it is; who is counted in it goes
 // along, since he will count himself out there.
-static void use_host_page(struct cm *cm)
+static void use_host_page(struct cm *cm, uint32_t slot)
 {
     int fd = packet_take(&cm->packet, 0);
     const int prot = PROT_READ | PROT_WRITE;
@@ -312,6 +315,9 @@ static void use_host_page(struct cm *cm)
         atomic_fetch_add(host, atomic_load(cm->spinners));
         mremap((void *)host, PACKET_PAGE_BYTES, PACKET_PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED,
                (void *)cm->spinners);
+        if (slot < PACKET_PAGE_BYTES / PACKET_SPIN_BYTES)
+            cm->own_spinners =
+                slot ? cm->spinners + slot * (PACKET_SPIN_BYTES / sizeof *host) : &cm->no_slot;
     }
     if (fd >= 0)
         sys_close(fd);
@@ -323,7 +329,7 @@ static void on_welcome(struct cm *cm, const Ctl__Welcome *w)
 
     if (w->version == PACKET_VERSION) {
         cm->pass = w->pass;
-        use_host_page(cm);
+        use_host_page(cm, w->spin_slot);
         return;
     }
     snprintf(why, sizeof why, "shuntd speaks version %u, this program %u", w->version,
@@ -485,6 +491,7 @@ void cm_forked(struct cm *cm)
     cm->sock = -1;
     cookies_fini(&cm->claims);
     cookies_fini(&cm->drops);
+    cm->own_spinners = &cm->no_slot; // the parent's is not ours
     cm->retry_ns = cm->stuck_ns = 0;
     cm->question.kind = ASK_NOTHING;
     for (int i = 0; i < cm->n_chunks; i++)
@@ -708,6 +715,11 @@ int cm_is_client(struct cm *cm, int pid, uint64_t deadline_ns)
 _Atomic uint32_t *cm_spinners(struct cm *cm)
 {
     return cm->spinners;
+}
+
+_Atomic(_Atomic uint32_t *) *cm_own_spinners(struct cm *cm)
+{
+    return &cm->own_spinners;
 }
 
 bool cm_owns_fd(const struct cm *cm, int fd)

@@ -99,6 +99,11 @@ int cm_is_client(struct cm *cm, int pid, uint64_t deadline_ns);
 // word until shuntd gave one. Never NULL, always the same address.
 _Atomic uint32_t *cm_spinners(struct cm *cm);
 
+// Those of this process, which shuntd takes back from the sum when it dies: count in both, the sum
+// first on the way in and last on the way out, and through the same pointer. The address of the
+// pointer stays, what it points to changes with the connection.
+_Atomic(_Atomic uint32_t *) *cm_own_spinners(struct cm *cm);
+
 // Is fd one that the manager opened for itself?
 bool cm_owns_fd(const struct cm *cm, int fd);
 

@@ -17,6 +17,7 @@
 #define PACKET_MAX_BYTES   65536 // received
 #define PACKET_SENT_BYTES  2048  // sent: no message of ours is longer
 #define PACKET_MAX_FDS     4
+#define PACKET_SPIN_BYTES  64    // of the host page, for one client's count
 #define PACKET_PAGE_BYTES  65536 // the host page: as long as the longest page of any machine
 #define PACKET_ARENA_BYTES (2 * PACKET_MAX_BYTES)
 

@@ -79,10 +79,13 @@ static void on_hello(struct client *client, const Ctl__Hello *hello)
         return;
     }
     client->own_pid = hello->pid;
+    if (!client->spin_slot)
+        client->spin_slot = host_take(cs->host);
     welcome.version = PACKET_VERSION;
     welcome.pass = !cs->registry->diag.works || !proof_can_look(client->pid);
+    welcome.spin_slot = client->spin_slot;
     PACKET_INIT(&msg, WELCOME, welcome, &welcome);
-    client_send(client, &msg, &cs->host_page, 1);
+    client_send(client, &msg, &cs->host->memfd, 1);
 }
 
 static struct shown *shown_find(const struct client *client, uint32_t id)
@@ -392,10 +395,9 @@ static void ready(struct watch *watch, uint32_t events)
 }
 
 void clients_init(struct clients *cs, struct loop *loop, struct registry *registry, uint64_t *count,
-                  int host_page)
+                  struct host *host)
 {
-    *cs = (struct clients){
-        .loop = loop, .registry = registry, .count = count, .host_page = host_page};
+    *cs = (struct clients){.loop = loop, .registry = registry, .count = count, .host = host};
     list_init(&cs->all);
     list_init(&cs->dying);
     list_init(&cs->stays);
@@ -407,6 +409,7 @@ static void client_free(struct client *client)
     registry_leave(client->clients->registry, &client->holds);
     list_for_each_safe (it, &client->chunks)
         shown_free(list_entry(it, struct shown, link));
+    host_give_back(client->clients->host, client->spin_slot);
     user_drop_fds(client->user, 1);
     client->clients->count[COUNT_CLIENTS]--;
     list_del(&client->link);

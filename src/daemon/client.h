@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/list.h"
+#include "daemon/host.h"
 #include "daemon/loop.h"
 #include "daemon/registry.h"
 
@@ -18,7 +19,7 @@ struct clients {
     struct loop *loop;
     struct registry *registry;
     uint64_t *count; // by enum counter
-    int host_page;   // memfd that every client is given
+    struct host *host;
 };
 
 struct client {
@@ -26,10 +27,11 @@ struct client {
     struct watch watch;
     struct clients *clients;
     struct user *user;
-    pid_t pid;       // as shuntd sees it
-    pid_t own_pid;   // as the client sees it; 0 before its Hello
-    bool dying;      // nothing more is read or sent
-    struct list out; // of struct out_packet, oldest first
+    pid_t pid;          // as shuntd sees it
+    uint32_t spin_slot; // in the host page; 0: none
+    pid_t own_pid;      // as the client sees it; 0 before its Hello
+    bool dying;         // nothing more is read or sent
+    struct list out;    // of struct out_packet, oldest first
     uint32_t n_out;
     struct list holds;  // of struct hold
     struct list chunks; // of struct shown
@@ -42,7 +44,7 @@ struct client {
 extern const struct registry_events client_events;
 
 void clients_init(struct clients *cs, struct loop *loop, struct registry *registry, uint64_t *count,
-                  int host_page);
+                  struct host *host);
 
 // Hangs up on all.
 void clients_fini(struct clients *cs);

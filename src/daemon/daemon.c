@@ -21,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -45,6 +44,7 @@ struct daemon {
     struct listener listener;
     struct watch accept_watch, signal_watch;
     struct timer idle, relisten;
+    struct host host;
     struct registry registry;
     struct clients clients;
     uint64_t count[COUNTERS];
@@ -143,21 +143,6 @@ static uint64_t raise_fd_limit(void)
     return lim.rlim_cur;
 }
 
-// One page for all clients of this host; sealed, so that nobody can cut it off under the others.
-static int make_host_page(void)
-{
-    int fd = memfd_create("shunt-host", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-    if (fd < 0)
-        return -errno;
-    if (ftruncate(fd, PACKET_PAGE_BYTES) ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
-        close(fd);
-        return -EIO;
-    }
-    return fd;
-}
-
 static int watch_signals(struct daemon *d)
 {
     sigset_t set;
@@ -176,16 +161,17 @@ static int watch_signals(struct daemon *d)
 static int begin(struct daemon *d)
 {
     int err = loop_init(&d->loop, between);
-    int page = make_host_page();
 
     d->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     d->idle = (struct timer){.fired = on_idle};
     d->relisten = (struct timer){.fired = relisten};
     if (!err)
-        err = page < 0 ? page : registry_init(&d->registry, &client_events, d->count);
+        err = host_open(&d->host);
+    if (!err)
+        err = registry_init(&d->registry, &client_events, d->count);
     if (err)
         return err;
-    clients_init(&d->clients, &d->loop, &d->registry, d->count, page);
+    clients_init(&d->clients, &d->loop, &d->registry, d->count, &d->host);
     loop_add_timer(&d->loop, &d->idle);
     loop_add_timer(&d->loop, &d->relisten);
     loop_add_timer(&d->loop, &d->registry.sweep);
@@ -213,6 +199,7 @@ static int run(struct daemon *d)
     listener_close(&d->listener);
     clients_fini(&d->clients);
     registry_fini(&d->registry);
+    host_close(&d->host);
     loop_fini(&d->loop);
     return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }

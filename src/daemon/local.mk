@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += libdaemon.la
 libdaemon_la_SOURCES = \
 	src/daemon/daemon.h src/daemon/daemon.c \
 	src/daemon/listener.h src/daemon/listener.c \
+	src/daemon/host.h src/daemon/host.c \
 	src/daemon/loop.h src/daemon/loop.c \
 	src/daemon/client.h src/daemon/client.c \
 	src/daemon/out.h src/daemon/out.c \

@@ -16,14 +16,17 @@
 #define RETRY_EVERY 64
 
 static _Atomic uint32_t nobody;
+static _Atomic(_Atomic uint32_t *) nobody_own = &nobody;
 
 static struct {
     uint32_t cores;
     _Atomic uint32_t *spinners;
-} host = {1, &nobody};
+    _Atomic(_Atomic uint32_t *) *own;
+} host = {1, &nobody, &nobody_own};
 
-void spin_setup(uint32_t cores, _Atomic uint32_t *spinners)
+void spin_setup(uint32_t cores, _Atomic uint32_t *spinners, _Atomic(_Atomic uint32_t *) *own)
 {
+    host.own = own;
     host.cores = cores;
     host.spinners = spinners;
 }
@@ -47,10 +50,14 @@ bool spin_begin(struct spin *s, struct spin_memory *m, uint32_t limit_us)
     atomic_store_explicit(&m->cap_ticks, 2 * limit, memory_order_relaxed);
     if (!limit_us || host.cores < 2 || !pays(m, limit))
         return false;
-    if (atomic_fetch_add_explicit(host.spinners, 1, memory_order_relaxed) >= host.cores) {
+    // signed: what a death takes back may be too much for a moment
+    if ((int32_t)atomic_fetch_add_explicit(host.spinners, 1, memory_order_relaxed) >=
+        (int32_t)host.cores) {
         atomic_fetch_sub_explicit(host.spinners, 1, memory_order_relaxed);
         return false;
     }
+    s->own = atomic_load_explicit(host.own, memory_order_relaxed);
+    atomic_fetch_add_explicit(s->own, 1, memory_order_relaxed);
     return s->on = true;
 }
 
@@ -69,8 +76,10 @@ bool spin_go_on(struct spin *s)
 
 void spin_end(struct spin *s)
 {
-    if (s->on)
+    if (s->on) {
+        atomic_fetch_sub_explicit(s->own, 1, memory_order_relaxed);
         atomic_fetch_sub_explicit(host.spinners, 1, memory_order_relaxed);
+    }
     s->on = false;
 }
 

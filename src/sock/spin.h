@@ -10,6 +10,7 @@
 
 struct spin {
     uint64_t start, end, last, yielded; // ticks
+    _Atomic uint32_t *own;              // where this process's spinners are counted
     bool on;
 };
 
@@ -19,7 +20,8 @@ struct spin_memory {
     _Atomic uint64_t cap_ticks;  // what a wait counts at most, so that one long one is forgiven
 };
 
-void spin_setup(uint32_t cores, _Atomic uint32_t *spinners);
+// spinners counts those of the host, what own points to those of this process (cm.h).
+void spin_setup(uint32_t cores, _Atomic uint32_t *spinners, _Atomic(_Atomic uint32_t *) *own);
 
 // Begins a wait that may spin for limit_us. False (and nothing to end): sleep at once.
 bool spin_begin(struct spin *s, struct spin_memory *m, uint32_t limit_us);

@@ -399,6 +399,43 @@ static void claims_are_refused_when_shuntd_is_killed(void **state)
     cm_forked(cm);
 }
 
+static void spin_for_ever(int pipe, const int *tcp)
+{
+    struct cm *cm = cm_init("spinner", rig.path, &rig_events);
+
+    rig_claim(cm, tcp[0], -1);
+    rig_wait_refused(cm, 1);
+    atomic_fetch_add(cm_spinners(cm), 1);
+    atomic_fetch_add(*cm_own_spinners(cm), 1);
+}
+
+// Who is killed while it spins must not keep others from spinning for ever.
+static void a_dead_spinner_is_not_counted(void **state)
+{
+    struct cm *cm = cm_init("life", rig.path, &rig_events);
+    uint64_t end = clock_now_ns() + ATTACH_NS;
+    int tcp[2], none[2], pipe;
+    pid_t pid;
+
+    tcp_pair(tcp);
+    tcp_pair(none);
+    shutdown(none[0], SHUT_WR); // its claim is refused, so it knows that it was welcomed
+    rig_claim(cm, tcp[0], -1);
+    assert_int_equal(cm_is_client(cm, getpid(), end), 1); // so are we
+    assert_int_equal(atomic_load(cm_spinners(cm)), 0);
+    pid = spawn(spin_for_ever, none, &pipe);
+    await_ready(pipe);
+    assert_int_equal(atomic_load(cm_spinners(cm)), 1);
+    reap(pid, pipe);
+    while (atomic_load(cm_spinners(cm)))
+        assert_true(clock_now_ns() < end);
+    for (int i = 0; i < 2; i++) {
+        close(tcp[i]);
+        close(none[i]);
+    }
+    cm_forked(cm);
+}
+
 // A program that closes everything, and opens files of its own where our socket was.
 static void a_closed_control_socket_is_noticed(void **state)
 {
@@ -440,6 +477,7 @@ int main(void)
         TEST(a_claim_is_never_matched_with_an_earlier_connection),
         TEST(deaths_at_odd_moments_leave_nothing_behind),
         TEST(claims_are_refused_when_shuntd_is_killed),
+        TEST(a_dead_spinner_is_not_counted),
         TEST(a_closed_control_socket_is_noticed),
     };
 

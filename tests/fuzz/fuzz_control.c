@@ -23,7 +23,8 @@ static struct registry registry;
 static struct clients clients;
 static struct timer stop;
 static uint64_t count[COUNTERS];
-static int host_page, memfd;
+static struct host host;
+static int memfd;
 
 static void between(struct loop *l)
 {
@@ -37,14 +38,13 @@ static void stop_now(struct timer *timer, uint64_t now_ns)
 
 static void begin(void)
 {
-    host_page = memfd_create("host", MFD_CLOEXEC);
     memfd = memfd_create("chunk", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     stop = (struct timer){.fired = stop_now};
-    if (host_page < 0 || memfd < 0 || loop_init(&loop, between) ||
+    if (host_open(&host) || memfd < 0 || loop_init(&loop, between) ||
         registry_init(&registry, &client_events, count))
         abort();
     users_init(&registry.users, UINT64_C(1) << 20, 16, 100);
-    clients_init(&clients, &loop, &registry, count, host_page);
+    clients_init(&clients, &loop, &registry, count, &host);
     loop_add_timer(&loop, &stop);
     loop_add_timer(&loop, &registry.sweep);
 }
@@ -54,7 +54,7 @@ static void end(void)
     clients_fini(&clients);
     registry_fini(&registry);
     loop_fini(&loop);
-    close(host_page);
+    host_close(&host);
     close(memfd);
 }
 
@@ -80,7 +80,7 @@ static void drain(int sock)
 static size_t send_one(int sock, const uint8_t *data, size_t size)
 {
     size_t n = (size_t)data[0] | (size_t)(data[1] & 15) << 8;
-    int fds[] = {memfd, sock, host_page, 0}, n_fds = data[1] >> 4 & 3;
+    int fds[] = {memfd, sock, host.memfd, 0}, n_fds = data[1] >> 4 & 3;
 
     n = n < size - 2 ? n : size - 2;
     packet_send_bytes(sock, data + 2, n, fds, n_fds);

@@ -87,6 +87,14 @@ _Atomic uint32_t *cm_spinners(struct cm *cm)
     return &spinners;
 }
 
+_Atomic(_Atomic uint32_t *) *cm_own_spinners(struct cm *cm)
+{
+    static _Atomic uint32_t none;
+    static _Atomic(_Atomic uint32_t *) own = &none;
+
+    return &own;
+}
+
 int cm_fd_up(int fd)
 {
     return fd;
