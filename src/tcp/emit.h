@@ -13,6 +13,7 @@ struct out {
     struct tcp_sink *sink;
     struct ring tx; // valid with has_tx
     bool has_tx;
+    bool hold; // new data waits, so that a probe of the path MTU finds room
 };
 
 // Fills everything but payload: addresses, ports, ACK, window, timestamps, SACK blocks, ECN echo.

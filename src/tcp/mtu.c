@@ -79,20 +79,26 @@ static bool probe_is_due(const struct out *o)
     return (int16_t)((uint16_t)(o->now_ns / NS_PER_S) - c->mtu_next_s) >= 0;
 }
 
-// RFC 4821, 7.4: enough data that a lost probe shows by SACK, and room for it.
+// RFC 4821, 7.4: enough data behind the probe that its loss shows by SACK. Where the windows would
+// let all of that go, but are in use now, new data is held until they are free: ACKs are on their
+// way.
 int mtu_probe(struct out *o)
 {
     struct tcp_conn *c = o->c;
-    uint32_t mtu, len, sent = 0;
+    uint32_t mtu, len, need, sent = 0, pipe = conn_pipe(c);
     int err;
 
     if (!probe_is_due(o))
         return 0;
     mtu = (c->pmtu + c->mtu_high + 1) / 2;
     len = payload_of(c, mtu);
-    if (output_unsent(o) < len + 4u * c->mss || conn_pipe(c) + len + 4u * c->mss > c->cwnd ||
-        c->snd_una + c->snd_wnd - c->snd_nxt < len + 4u * c->mss)
+    need = len + 4u * c->mss;
+    if (output_unsent(o) < need || c->cwnd < need || c->snd_wnd < need)
         return 0;
+    if (pipe + need > c->cwnd || c->snd_nxt - c->snd_una + need > c->snd_wnd) {
+        o->hold = pipe > 0;
+        return 0;
+    }
     err = output_new_segment(o, len, SPAN_PROBE, &sent);
     if (sent) {
         c->mtu_probe = mtu;

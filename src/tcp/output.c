@@ -58,6 +58,8 @@ int output_new_segment(struct out *o, uint32_t len, uint32_t flags, uint32_t *se
     emit_fill(o, &seg, start, SEG_ACK | (all && len ? SEG_PSH : 0) | (fin ? SEG_FIN : 0));
     if (len)
         emit_payload(o, &seg, start, len);
+    if (flags & SPAN_PROBE) // it has to go whole
+        seg.gso_size = 0;
     if (c->ecn_ok && len) { // RFC 3168, 6.1.2; 6.1.5: never on what is sent again
         seg.ecn = IP_ECN_ECT0;
         if (c->cwr_pending)
@@ -158,7 +160,7 @@ static int send_new(struct out *o)
 
     if (!c->fin_sent && c->snd_nxt == c->snd_una)
         restart_after_idle(o);
-    while (quantum && (len = next_len(o, quantum)) != 0) {
+    while (quantum && !o->hold && (len = next_len(o, quantum)) != 0) {
         if (c->snd_nxt == c->snd_una)
             start_flight(o);
         sent = 0;

@@ -233,6 +233,11 @@ void pair_connect(struct pair *p, struct tcp_conn *listener, struct tcp_conn *c[
         abort();
 }
 
+uint32_t pair_new_end(struct pair *p, int side)
+{
+    return new_end(&p->side[side]);
+}
+
 struct pair_end *pair_end_of(struct pair *p, int side, const struct tcp_conn *c)
 {
     return &p->side[side].ends[c->user];

@@ -73,6 +73,8 @@ struct tcp_conn *pair_listen(struct pair *p);
 void pair_connect(struct pair *p, struct tcp_conn *listener, struct tcp_conn *c[2]);
 
 struct tcp_conn *pair_open(struct pair *p, uint16_t local_port);
+// A new pair of rings; returns the word for c->user.
+uint32_t pair_new_end(struct pair *p, int side);
 struct pair_end *pair_end_of(struct pair *p, int side, const struct tcp_conn *c);
 
 // The program's side: bytes that fit; len up to what the ring holds.
