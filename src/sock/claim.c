@@ -69,7 +69,7 @@ static void fill_record(struct conn *c, int fd, const union cm_addr *local,
 {
     struct cm_record *rec = &c->end->rec;
 
-    rec->pid = sys_getpid();
+    rec->pid = self.pid;
     rec->fd = fd;
     rec->role = c->role;
     rec->local = *local;
@@ -119,8 +119,6 @@ static void decide(struct conn *c, int fd)
     }
     fill_record(c, fd, &local, &remote);
     conn_reason(c, choice.reason);
-    if (!choice.stays)
-        mirror_options(c, fd);
     c->stage = choice.stays ? CONN_RAW : CONN_HOPEFUL;
     if (choice.stays && c->rule.action == POLICY_REQUIRE)
         conn_refuse(c, fd);
@@ -172,11 +170,12 @@ static void claim(struct conn *c, int fd)
         .chunk_slot = place.slot,
     };
 
+    mirror_options(c, fd);
     if (announce)
         end_announce();
     announce = false;
     c->cookie = wish.cookie = c->end->rec.cookie = cookie_of(fd);
-    c->end->rec.pid = sys_getpid();
+    c->end->rec.pid = self.pid;
     c->stage = CONN_CLAIMED;
     list_add_tail(bucket(c->cookie), &c->claimed);
     conn_reason(c, "waiting for the peer to claim it, too");
@@ -291,6 +290,7 @@ void self_start(const struct policy *policy)
     for (int i = 0; i < BUCKETS; i++)
         list_init(&claims[i]);
     self.policy = policy;
+    self.pid = sys_getpid();
     self.cm = cm_init(self.program, socket && *socket ? socket : NULL, &events);
     // the host's cores, not this process's: what it waits for usually runs on another one
     spin_setup((uint32_t)get_nprocs(), cm_spinners(self.cm),
@@ -299,6 +299,7 @@ void self_start(const struct policy *policy)
 
 void self_forked(void)
 {
+    self.pid = sys_getpid();
     announce = true;
     cm_forked(self.cm);
 }

@@ -83,14 +83,22 @@ static bool is_file(int fd)
     return !fstat(fd, &st) && (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
 }
 
+static void advance(struct conn *c, int fd)
+{
+    sock_enter();
+    conn_advance(c, fd);
+    sock_leave();
+}
+
 ssize_t sock_sendfile(struct conn *c, int fd, int in_fd, off_t *off, size_t n)
 {
     ssize_t r;
 
-    if (!is_file(in_fd))
-        conn_tx_back(c, fd, false, "sendfile() from what is no file");
     for (;;) {
-        r = is_file(in_fd) ? conn_send_from(c, fd, in_fd, off, n, 0) : -EOPNOTSUPP;
+        advance(c, fd);
+        if (conn_tx_ring(c) && !is_file(in_fd))
+            conn_tx_back(c, fd, false, "sendfile() from what is no file");
+        r = conn_tx_ring(c) ? conn_send_from(c, fd, in_fd, off, n, 0) : -EOPNOTSUPP;
         if (r != -EOPNOTSUPP)
             return r;
         if (carrier_enter(c))

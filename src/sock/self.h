@@ -14,6 +14,7 @@ struct sock_self {
     struct cm *cm;
     char program[64];
     char exe[256];
+    int pid;
     bool off; // setuid, or asked to do nothing: everything passes through
 };
 
