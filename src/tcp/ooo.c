@@ -66,6 +66,15 @@ bool ooo_insert(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t start, uint32_
     return true;
 }
 
+uint32_t ooo_end(const struct tcp_ctx *ctx, const struct tcp_conn *c)
+{
+    uint32_t end = c->rcv_nxt;
+
+    for (uint32_t i = c->ooo_first; i != TCP_NONE; i = span_at(ctx, i)->next)
+        end = span_at(ctx, i)->end;
+    return end;
+}
+
 uint32_t ooo_advance(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t rcv_nxt)
 {
     while (c->ooo_first != TCP_NONE && seq_le(span_at(ctx, c->ooo_first)->start, rcv_nxt)) {

@@ -13,6 +13,9 @@
 bool ooo_insert(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t start, uint32_t end,
                 uint32_t *fresh);
 
+// Where the last range ends; rcv_nxt where there is none.
+uint32_t ooo_end(const struct tcp_ctx *ctx, const struct tcp_conn *c);
+
 // rcv_nxt has moved: takes the ranges that it reached, and returns where it may move on to.
 uint32_t ooo_advance(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t rcv_nxt);
 

@@ -105,16 +105,36 @@ static void close_hole(struct in *in, const struct ring *rx)
     ring_publish_head(rx, c->rx_pos);
 }
 
+// With fin_ahead the last number beyond the holes is the peer's FIN: no text follows it.
+static bool beyond_fin(const struct in *in)
+{
+    const struct tcp_conn *c = in->c;
+
+    return c->fin_ahead && seq_lt(ooo_end(in->ctx, c) - 1, in->seq + in->len);
+}
+
+// A FIN beyond a hole counts where nothing that was received lies beyond it, and no other FIN before.
+static bool fin_counts(const struct in *in)
+{
+    uint32_t end = in->seq + in->len, last = ooo_end(in->ctx, in->c);
+
+    if (!(in->flags & SEG_FIN))
+        return false;
+    return in->c->fin_ahead ? end == last - 1 : seq_le(last, end);
+}
+
 // Data beyond a hole: into the ring, and into the list of ranges. The ACK goes at once: RFC
 // 5681, 4.2.
 static bool receive_out_of_order(struct in *in)
 {
     struct tcp_conn *c = in->c;
-    uint32_t off = in->seq - c->rcv_nxt, fin = !!(in->flags & SEG_FIN), fresh;
+    uint32_t off = in->seq - c->rcv_nxt, fin = fin_counts(in), fresh;
     struct ring rx;
 
     conn_ack_now(in->ctx, c);
     c->quick_acks = u64_max(c->quick_acks, QUICK_ACKS);
+    if (!in->len && !fin)
+        return false;
     if (!rx_ring(in, &rx, off + in->len) ||
         !ooo_insert(in->ctx, c, in->seq, in->seq + in->len + fin, &fresh)) {
         tcp_count(in->ctx, ooo_drops);
@@ -164,6 +184,10 @@ bool input_data(struct in *in)
         c->rst_now = 1;
         conn_ready(in->ctx, c);
         conn_end(in->ctx, c, 0);
+        return false;
+    }
+    if (beyond_fin(in)) {
+        conn_ack_now(in->ctx, c);
         return false;
     }
     if (in->seq != c->rcv_nxt)
