@@ -28,3 +28,10 @@ tests_fuzz_replay_conn_SOURCES = tests/fuzz/fuzz.h tests/fuzz/fuzz_conn.c tests/
 tests_fuzz_replay_conn_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/packet \
 	-DCORPUS='"tests/fuzz/corpus/conn"' -DRANDOM=1000
 tests_fuzz_replay_conn_LDADD = tests/packet/libstack.la
+
+# all fuzz targets, in a tree that was configured with --enable-fuzz
+fuzz-build: $(FUZZERS)
+
+coverage:
+	$(top_srcdir)/dev coverage
+.PHONY: fuzz-build coverage
