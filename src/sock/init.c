@@ -51,8 +51,11 @@ static void say_mistakes(const char *path, const struct policy_report *report)
 
         if (f->severity != POLICY_ERROR)
             continue;
-        log_error("%s:%u: %s; everything stays on kernel TCP", f->file ? f->file : path, f->line,
-                  f->text);
+        if (f->line)
+            log_error("%s:%u: %s; everything stays on kernel TCP", f->file ? f->file : path,
+                      f->line, f->text);
+        else
+            log_error("%s: %s; everything stays on kernel TCP", path, f->text);
         return;
     }
 }
