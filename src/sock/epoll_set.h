@@ -128,9 +128,12 @@ void set_kick(struct epoll_set *s);
 
 // ---- looking (epoll_walk.c); under the set's lock ----
 
+enum epoll_found { FOUND_AT_ONCE, FOUND_SPINNING, FOUND_SLEEPING };
+
 struct epoll_out {
     struct epoll_event *ev;
     int n, max;
+    enum epoll_found how; // for the connections' counters
 };
 
 // What of the program's events is due now; 0: nothing. Reports nothing by itself.

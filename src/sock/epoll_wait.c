@@ -216,6 +216,7 @@ static int spin(struct wait *w)
 
     if (!spin_begin(&sp, &s->spin, spin_limit_us(w)))
         return 0;
+    w->out.how = FOUND_SPINNING;
     do {
         clock_pause();
         sock_leave(); // handlers run here
@@ -309,6 +310,7 @@ static int nap(struct wait *w)
     struct epoll_set *s = w->set;
     int n;
 
+    w->out.how = FOUND_SLEEPING;
     set_family(s);
     if (unlikely(s->sweep))
         set_sweep(s);
@@ -349,7 +351,7 @@ int sock_epoll_wait(int epfd, struct epoll_event *events, int max, const struct 
         return -EINVAL;
     if (!__libc_single_threaded)
         pthread_testcancel();
-    w.out = (struct epoll_out){events, 0, max};
+    w.out = (struct epoll_out){.ev = events, .max = max};
     sock_enter();
     set_family(w.set);
     if (unlikely(w.set->outer))

@@ -72,9 +72,19 @@ uint32_t watch_look(struct epoll_watch *w)
     return look(w, &held, &tail);
 }
 
+static void count_wait(struct cm_record *rec, enum epoll_found how)
+{
+    if (how == FOUND_SPINNING)
+        atomic_fetch_add_explicit(&rec->waits_spin, 1, memory_order_relaxed);
+    else if (how == FOUND_SLEEPING)
+        atomic_fetch_add_explicit(&rec->waits_sleep, 1, memory_order_relaxed);
+}
+
 static void report(struct epoll_watch *w, uint32_t due, struct epoll_out *out)
 {
     struct epoll_event *ev = &out->ev[out->n++];
+
+    count_wait(&w->conn->end->rec, out->how);
 
     ev->events = due;
     ev->data.u64 = w->data;

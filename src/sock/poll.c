@@ -315,6 +315,18 @@ static int nap(struct poll *p, bool *over)
     return found;
 }
 
+static void count_found(struct poll *p, bool spinning)
+{
+    for (uint32_t i = 0; i < p->n_members; i++) {
+        struct member *m = &p->members[i];
+        struct cm_record *rec = m->ready ? &m->conn->end->rec : NULL;
+
+        if (rec && p->fds[m->at].revents)
+            atomic_fetch_add_explicit(spinning ? &rec->waits_spin : &rec->waits_sleep, 1,
+                                      memory_order_relaxed);
+    }
+}
+
 static int wait_for_fds(struct poll *p)
 {
     uint64_t start = clock_ticks();
@@ -323,8 +335,13 @@ static int wait_for_fds(struct poll *p)
 
     ready_start(&p->call);
     n = spin(p);
-    while (!n && !over)
+    if (n > 0)
+        count_found(p, true);
+    while (!n && !over) {
         n = nap(p, &over);
+        if (n > 0)
+            count_found(p, false);
+    }
     spin_learn(memory(p), start);
     return n;
 }
