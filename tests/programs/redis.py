@@ -36,6 +36,7 @@ def save(way, port):
     way.ok("rdb_last_bgsave_status:ok" in cli(way, port, "info", "persistence"), "it is saved")
     other = live.free_port()
     server(way, other, "--dbfilename", f"{port}.rdb")
+    live.wait_until(lambda: "loading:0" in cli(way, other, "info", "persistence"), "it is loaded")
     way.ok(cli(way, other, "debug", "digest") == digest, "what was saved is what was there")
 
 
