@@ -92,9 +92,9 @@ static void eintr_of_a_write(struct conn *c)
 static void partial_write_beats_eintr(struct conn *c)
 {
     static char buf[32 * MIB];
+    conn_next(c, buf, sizeof(buf));
     on_signal(SIGALRM, catch_signal, 0);
     alarm_ms(150, false);
-    conn_next(c, buf, sizeof(buf));
     ssize_t n = write(c->fd, buf, sizeof(buf));
     REQUIRE(n > 0 && n < (ssize_t)sizeof(buf));
     c->tx += (size_t)n;
