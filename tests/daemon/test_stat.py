@@ -14,7 +14,7 @@ import termios
 import time
 
 TOP = os.environ.get("top_srcdir", ".")
-SHUNT = os.path.join(os.environ.get("top_builddir", "build"), "src/cli/shunt")
+SHUNT = os.path.join(os.environ.get("top_builddir", "build"), "shunt")
 PROGRAM = """
 import socket, sys
 l = socket.create_server(("127.0.0.1", 0))
