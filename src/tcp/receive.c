@@ -113,7 +113,8 @@ static bool beyond_fin(const struct in *in)
     return c->fin_ahead && seq_lt(ooo_end(in->ctx, c) - 1, in->seq + in->len);
 }
 
-// A FIN beyond a hole counts where nothing that was received lies beyond it, and no other FIN before.
+// A FIN beyond a hole counts where nothing that was received lies beyond it, and no other FIN
+// before.
 static bool fin_counts(const struct in *in)
 {
     uint32_t end = in->seq + in->len, last = ooo_end(in->ctx, in->c);
