@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The machine: quiet processes on their own core, one measurement at a time, and what it is."""
 import fcntl
+import functools
 import os
 import platform
 import re
@@ -112,8 +113,10 @@ def _git(top, *words):
     return done.stdout.strip()
 
 
+@functools.cache
 def describe(top):
-    """What a stored figure must say about where it was measured."""
+    """What a stored figure must say about where it was measured; the tree as it was at the first
+    question."""
     cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     return {
         "commit": _git(top, "rev-parse", "--short", "HEAD") or "unknown",
