@@ -13,7 +13,7 @@
 #include "cm/record.h"
 #include "proto/control.pb-c.h"
 
-#define PACKET_VERSION 2
+#define PACKET_VERSION     2
 #define PACKET_MAX_BYTES   65536 // received
 #define PACKET_SENT_BYTES  2048  // sent: no message of ours is longer
 #define PACKET_MAX_FDS     4

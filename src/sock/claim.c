@@ -293,8 +293,7 @@ void self_start(const struct policy *policy)
     self.pid = sys_getpid();
     self.cm = cm_init(self.program, socket && *socket ? socket : NULL, &events);
     // the host's cores, not this process's: what it waits for usually runs on another one
-    spin_setup((uint32_t)get_nprocs(), cm_spinners(self.cm),
-               cm_own_spinners(self.cm));
+    spin_setup((uint32_t)get_nprocs(), cm_spinners(self.cm), cm_own_spinners(self.cm));
 }
 
 void self_forked(void)
