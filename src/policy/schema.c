@@ -77,8 +77,9 @@ const struct option policy_schema[OPT_COUNT] = {
                      .scopes = IN_RULE,
                      .is_match = true,
                      .sample = "\"redis-*\"",
-                     .text = "Shell pattern of the executable: its path if the pattern has a '/', "
-                             "else its file name. '*' takes '/' as well."},
+                     .text = "Shell pattern of the program: the path of its executable if the "
+                             "pattern has a '/', else the name that it was started as. '*' takes "
+                             "'/' as well."},
     [OPT_USER] = {.name = "user",
                   .type = TYPE_USER,
                   .scopes = IN_RULE,

@@ -33,15 +33,14 @@ static void setup_log(enum log_level level)
     }
 }
 
+// The name is what the program was started as: Debian's redis-server is a link to redis-check-rdb.
 static void name_self(void)
 {
     ssize_t n = readlink("/proc/self/exe", self.exe, sizeof self.exe - 1);
-    const char *slash;
 
     self.exe[n > 0 ? n : 0] = '\0';
-    slash = strrchr(self.exe, '/');
     snprintf(self.program, sizeof self.program, "%.*s", (int)sizeof self.program - 1,
-             slash ? slash + 1 : self.exe);
+             program_invocation_short_name);
 }
 
 static void say_mistakes(const char *path, const struct policy_report *report)
