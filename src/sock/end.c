@@ -101,6 +101,7 @@ static struct chunk *chunk_new(void)
 
 static void chunk_drop(struct chunk *k)
 {
+    cm_chunk_gone(self.cm, k->fd);
     munmap(k->base, CHUNK_BYTES);
     fdtab_set(k->fd, FD_NONE, NULL);
     sys_close(k->fd);

@@ -108,6 +108,10 @@ void cm_chunk(struct cm *cm, int fd)
 {
 }
 
+void cm_chunk_gone(struct cm *cm, int fd)
+{
+}
+
 void cm_drop(struct cm *cm, uint64_t cookie)
 {
 }
