@@ -103,6 +103,15 @@ void chan_unmap(struct chan *c);
 // Writes the peer's bell if it sleeps (or sleep is only suspected). Never blocks.
 void chan_ring_peer(struct chan *c);
 
+// Bytes between the two cursors as the header tells them: a hint for whoever holds no lock, and may
+// be nonsense from a hostile peer. Decide by chan_room() and chan_avail().
+static inline uint64_t chan_stored(const struct chan_dir *d)
+{
+    uint64_t head = atomic_load_explicit(&d->head, memory_order_relaxed);
+
+    return atomic_load_explicit(&d->tail, memory_order_acquire) - head;
+}
+
 // ---- producer ----
 
 // Room in the tx ring in bytes; looks at the peer's head when fewer than want are known.

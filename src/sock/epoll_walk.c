@@ -34,7 +34,7 @@ static bool is_quiet(const struct epoll_watch *w, const struct conn *c)
     if (atomic_load_explicit(&c->chan.rx->hint, memory_order_relaxed) != c->hint_seen ||
         atomic_load_explicit(&c->chan.rx->epoch, memory_order_relaxed) != c->end->rx.epoch)
         return false;
-    return ring_tail(c) == (by_edge ? w->told_tail : c->end->rx.head);
+    return by_edge ? ring_tail(c) == w->told_tail : !chan_stored(c->chan.rx);
 }
 
 // The tail is read before the mask: what comes in between is reported twice rather than never.

@@ -116,9 +116,8 @@ static bool due_to_others(struct conn *c, bool rx, bool tx)
     struct sock_end *e = c->end;
     bool more_rx = atomic_load(&e->rx_sleepers) > rx, more_tx = atomic_load(&e->tx_sleepers) > tx;
 
-    return (more_rx && conn_rx_ring(c) && atomic_load(&c->chan.rx->tail) != e->rx.head) ||
-           (more_tx && conn_tx_ring(c) &&
-            e->tx.tail - atomic_load(&c->chan.tx->head) < c->chan.ring_bytes);
+    return (more_rx && conn_rx_ring(c) && chan_stored(c->chan.rx) > 0) ||
+           (more_tx && conn_tx_ring(c) && chan_stored(c->chan.tx) < c->chan.ring_bytes);
 }
 
 void conn_sleep(struct conn *c, bool rx, bool tx)
@@ -236,13 +235,9 @@ static bool holds(struct conn *c, int fd, short events, const struct conn_call *
 // A look that costs one load: has anything been published since?
 static bool stirs(const struct conn *c, short events, size_t need)
 {
-    const struct sock_end *e = c->end;
-
-    if ((events & POLLIN) && conn_rx_ring(c) &&
-        atomic_load_explicit(&c->chan.rx->tail, memory_order_acquire) - e->rx.head >= need)
+    if ((events & POLLIN) && conn_rx_ring(c) && chan_stored(c->chan.rx) >= need)
         return true;
-    return (events & POLLOUT) && conn_tx_ring(c) &&
-           atomic_load_explicit(&c->chan.tx->head, memory_order_acquire) != e->tx.head;
+    return (events & POLLOUT) && conn_tx_ring(c) && chan_stored(c->chan.tx) < c->chan.ring_bytes;
 }
 
 static bool spin(struct conn *c, int fd, short events, const struct conn_call *call)
