@@ -31,11 +31,13 @@ void spin_setup(uint32_t cores, _Atomic uint32_t *spinners, _Atomic(_Atomic uint
     host.spinners = spinners;
 }
 
+// Two sides that both sleep see each wait lengthened by two wake-ups; were one of them to spin, it
+// would see one. So waits somewhat over the limit are no reason to give up, or they would stay so.
 static bool pays(const struct spin_memory *m, uint64_t limit_ticks)
 {
     static _Thread_local uint32_t refusals;
 
-    if (atomic_load_explicit(&m->wait_ticks, memory_order_relaxed) <= limit_ticks)
+    if (atomic_load_explicit(&m->wait_ticks, memory_order_relaxed) <= limit_ticks + limit_ticks / 2)
         return true;
     return ++refusals % RETRY_EVERY == 0;
 }
