@@ -170,7 +170,7 @@ static void note_ecn(struct in *in)
 }
 
 // "Seventh, process the segment text." Data for a program that is gone resets (RFC 9293, 3.6.1,
-// MUST-... of RFC 2525, 2.17); data for one that does not read is acknowledged and dropped.
+// SHLD-3; RFC 2525, 2.17); data for one that does not read is acknowledged and dropped.
 bool input_data(struct in *in)
 {
     struct tcp_conn *c = in->c;
