@@ -107,12 +107,15 @@ class Way:
                 if c["local"].endswith(ends) or c["remote"].endswith(ends)}
 
     def on_shm(self, port, what):
-        """Under Shunt, that the connections to a port are on shared memory by now, or soon."""
+        """Under Shunt, that connections to a port are on shared memory by now, or soon.
+
+        Not all at once: a server that closes after so many requests always has some that just began."""
         if self.shunt:
-            end = time.monotonic() + 3
-            while self.lanes(port) != {("shm", "shm")} and time.monotonic() < end:
+            found, end = False, time.monotonic() + 5
+            while not found and time.monotonic() < end:
                 time.sleep(0.1)
-            self.ok(self.lanes(port) == {("shm", "shm")}, f"{what} on shm")
+                found = ("shm", "shm") in self.lanes(port)
+            self.ok(found, f"{what} on shm")
 
     def stop(self, process):
         if process.poll() is None:
