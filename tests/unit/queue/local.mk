@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: BSD-2-Clause
+check_PROGRAMS += tests/unit/queue/test_loop
+tests_unit_queue_test_loop_SOURCES = tests/unit/queue/test_loop.c
+tests_unit_queue_test_loop_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_queue_test_loop_LDADD = libqueue.la libbase.la $(TEST_LIBS)
+TESTS += tests/unit/queue/test_loop
+QUICK_TESTS += tests/unit/queue/test_loop
