@@ -8,6 +8,7 @@ libbase_la_SOURCES = \
 	src/base/siphash.h src/base/siphash.c \
 	src/base/list.h \
 	src/base/ring.h \
+	src/base/chanmem.h \
 	src/base/util.h \
 	src/base/sys.h \
 	src/base/pool.h src/base/pool.c \
