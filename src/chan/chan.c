@@ -47,8 +47,9 @@ int chan_create(uint32_t ring_bytes)
     return fd;
 }
 
-// Checks what the memfd says of itself; once sealed it cannot change its size.
-static int check(int fd, uint32_t *ring_bytes)
+// Checks what the memfd says of the channel at off; once sealed it cannot change its size. *room is
+// what the file has behind the header.
+static int check(int fd, off_t off, uint32_t *ring_bytes, off_t *room)
 {
     uint32_t hdr[3];
     struct stat st;
@@ -56,13 +57,12 @@ static int check(int fd, uint32_t *ring_bytes)
 
     if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st))
         return -EPROTO;
-    if (pread(fd, hdr, sizeof hdr, 0) != sizeof hdr)
+    if (off % CHAN_HDR_BYTES || pread(fd, hdr, sizeof hdr, off) != sizeof hdr)
         return -EPROTO;
     if (hdr[0] != CHAN_MAGIC || hdr[1] != CHAN_VERSION || !ring_size_ok(hdr[2]))
         return -EPROTO;
-    if (st.st_size != CHAN_HDR_BYTES + 2 * (off_t)hdr[2])
-        return -EPROTO;
     *ring_bytes = hdr[2];
+    *room = st.st_size - off - CHAN_HDR_BYTES;
     return 0;
 }
 
@@ -71,9 +71,9 @@ static size_t map_bytes(size_t ring_bytes)
     return CHAN_HDR_BYTES + 4 * ring_bytes;
 }
 
-// Three mappings of the file [header][ring 0][ring 1]: header and ring 0; ring 0 again and ring 1;
-// ring 1 again.
-static uint8_t *map_rings(int fd, size_t n)
+// Three mappings of [header][ring 0][ring 1], which are at off: header and ring 0; ring 0 again and
+// ring 1; ring 1 again.
+static uint8_t *map_rings(int fd, off_t off, size_t n)
 {
     const int prot = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_FIXED;
     const size_t h = CHAN_HDR_BYTES;
@@ -81,24 +81,19 @@ static uint8_t *map_rings(int fd, size_t n)
 
     if (at == MAP_FAILED)
         return NULL;
-    if (mmap(at, h + n, prot, flags, fd, 0) == MAP_FAILED ||
-        mmap(at + h + n, 2 * n, prot, flags, fd, (off_t)h) == MAP_FAILED ||
-        mmap(at + h + 3 * n, n, prot, flags, fd, (off_t)(h + n)) == MAP_FAILED) {
+    if (mmap(at, h + n, prot, flags, fd, off) == MAP_FAILED ||
+        mmap(at + h + n, 2 * n, prot, flags, fd, off + (off_t)h) == MAP_FAILED ||
+        mmap(at + h + 3 * n, n, prot, flags, fd, off + (off_t)(h + n)) == MAP_FAILED) {
         munmap(at, map_bytes(n));
         return NULL;
     }
     return at;
 }
 
-int chan_map(struct chan *c, int memfd, int side, int bell, int peer_bell)
+static int map_at(struct chan *c, int memfd, off_t off, uint32_t n, int side)
 {
-    uint32_t n;
-    uint8_t *at;
-    int err = check(memfd, &n);
+    uint8_t *at = map_rings(memfd, off, n);
 
-    if (err)
-        return err;
-    at = map_rings(memfd, n);
     if (!at)
         return -ENOMEM;
     c->shared = (struct chan_shared *)(void *)at;
@@ -107,9 +102,59 @@ int chan_map(struct chan *c, int memfd, int side, int bell, int peer_bell)
     c->rx = &c->shared->dir[!side];
     c->tx_ring = at + CHAN_HDR_BYTES + (side ? 2 * (size_t)n : 0);
     c->rx_ring = at + CHAN_HDR_BYTES + (side ? 0 : 2 * (size_t)n);
+    return 0;
+}
+
+int chan_map(struct chan *c, int memfd, int side, int bell, int peer_bell)
+{
+    uint32_t n;
+    off_t room;
+    int err = check(memfd, 0, &n, &room);
+
+    if (!err && room != 2 * (off_t)n)
+        err = -EPROTO;
+    if (!err)
+        err = map_at(c, memfd, 0, n, side);
+    if (err)
+        return err;
     c->bell = bell;
     c->peer_bell = peer_bell;
     return 0;
+}
+
+int chan_map_within(struct chan *c, int arena, uint64_t off, int bell, int peer_bell)
+{
+    uint32_t n;
+    off_t room;
+    int err = off > INT64_MAX ? -EPROTO : check(arena, (off_t)off, &n, &room);
+
+    if (!err && room < 2 * (off_t)n)
+        err = -EPROTO;
+    if (!err)
+        err = map_at(c, arena, (off_t)off, n, 0);
+    if (err)
+        return err;
+    c->bell = bell;
+    c->peer_bell = peer_bell;
+    return 0;
+}
+
+void chan_format(struct chan_shared *at, uint32_t ring_bytes)
+{
+    memset(at, 0, sizeof *at);
+    for (int i = 0; i < 2; i++) {
+        at->dir[i].epoch = at->dir[i].ack = 1;
+        at->dir[i].ready = 1;
+    }
+    at->ring_bytes = ring_bytes;
+    at->version = CHAN_VERSION;
+    at->magic = CHAN_MAGIC;
+}
+
+void chan_begin_on_ring(struct chan_tx *tx, struct chan_rx *rx)
+{
+    *tx = (struct chan_tx){.epoch = 1};
+    *rx = (struct chan_rx){.epoch = 1};
 }
 
 void chan_unmap(struct chan *c)

@@ -40,6 +40,8 @@ struct chan {
     uint8_t *tx_ring, *rx_ring; // ring_bytes, twice in a row
     uint32_t ring_bytes;        // checked against the memfd's size; never read from shared again
     int bell, peer_bell;        // eventfds: ours to sleep on, the peer's to ring
+    struct pump *pump; // carries the bytes where the peer is no process; else NULL (pump.h)
+    uint64_t pumped;   // the pump's own word
 };
 
 // What a producer relies on; lives in memory that the peer cannot write.
@@ -63,6 +65,22 @@ int chan_create(uint32_t ring_bytes);
 // Maps memfd for side 0 or 1. The three fds stay the caller's; c remembers the bells. Returns 0,
 // -EPROTO (wrong size, magic, version or seals), -ENOMEM.
 int chan_map(struct chan *c, int memfd, int side, int bell, int peer_bell);
+
+// ---- channels whose peer is an engine ----
+//
+// Where the rings belong to a TCP engine there is no carrier below them: both directions are on the
+// ring, epoch 1, from the first byte to the last. Many such channels lie in one memfd, the arena.
+
+// Lays a channel on zeroed memory of CHAN_HDR_BYTES, before anybody maps it. Its rings follow,
+// side 0's sending one first.
+void chan_format(struct chan_shared *at, uint32_t ring_bytes);
+
+// Maps the channel at off (a multiple of CHAN_HDR_BYTES) of the sealed memfd arena for side 0. As
+// chan_map() otherwise.
+int chan_map_within(struct chan *c, int arena, uint64_t off, int bell, int peer_bell);
+
+// What side 0 remembers of a channel that was just laid.
+void chan_begin_on_ring(struct chan_tx *tx, struct chan_rx *rx);
 
 // Unmaps; closes nothing. Legal on a struct that was never mapped (shared NULL).
 void chan_unmap(struct chan *c);

@@ -150,6 +150,20 @@ void set_kick(struct epoll_set *s)
     set_ctl(s, EPOLL_CTL_ADD, s->kick, EPOLLIN | EPOLLET, tag_of(NULL, TAG_KICK));
 }
 
+// By edge: who looks after arming misses none.
+void set_watch_pumps(struct epoll_set *s, const struct pump_sleep *pumped)
+{
+    for (uint32_t i = 0; i < pumped->n_fds; i++) {
+        int fd = pumped->fd[i];
+
+        if (likely(s->pump[i] == fd + 1))
+            continue;
+        s->tagged = true;
+        set_ctl(s, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET, tag_of(NULL, TAG_KICK));
+        s->pump[i] = fd + 1;
+    }
+}
+
 // A bell that moved stays registered under its old number, with the same tag: that does no harm.
 void epoll_moved(int oldfd, int newfd)
 {

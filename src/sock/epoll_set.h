@@ -15,6 +15,7 @@
 #define SHUNT_SOCK_EPOLL_SET_H
 
 #include "base/util.h"
+#include "chan/pump.h"
 #include "sock/epoll.h"
 #include "sock/fdtab.h"
 #include "sock/lock.h"
@@ -72,6 +73,7 @@ struct epoll_set {
     _Atomic uint64_t told;     // ticks, when it had nothing more to say
     _Atomic uint64_t *mark;    // in memory that the family shares, see epoll_family.c; may be NULL
     struct spin_memory spin;
+    int pump[PUMPS]; // fds of the pumps that the kernel watches for this set, and 1 each
     struct list hot, waiting;
     struct list watches, in_sets;
 };
@@ -125,6 +127,8 @@ void watch_drop_bell(struct epoll_watch *w);
 void watch_refresh(struct epoll_watch *w);
 // Wakes one sleeper, or makes the epoll fd readable. The set's lock is enough.
 void set_kick(struct epoll_set *s);
+// Before a sleep: the devices of pumps wake it, too. The set's lock is enough.
+void set_watch_pumps(struct epoll_set *s, const struct pump_sleep *pumped);
 
 // ---- looking (epoll_walk.c); under the set's lock ----
 

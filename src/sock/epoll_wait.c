@@ -21,6 +21,7 @@ struct wait {
     int epfd;
     struct ready_call call;
     struct epoll_out out;
+    struct pump_sleep pumped;
     bool first; // no walk yet
     bool over;  // the time is
     int due[DUE_MAX], n_due;
@@ -173,6 +174,7 @@ static int collect(struct wait *w, uint64_t every_ns)
     uint64_t now = clock_ticks();
     bool ask;
 
+    pumps_look();
     epoll_take(&s->lock);
     ask = now - s->looked >= clock_ticks_of_ns(every_ns);
     s->pass++;
@@ -238,6 +240,7 @@ static void cancelled(void *arg)
     struct wait *w = arg;
 
     sock_enter();
+    pumps_woken(&w->pumped);
     epoll_take(&w->set->lock);
     woken(w);
     epoll_drop(&w->set->lock);
@@ -269,10 +272,20 @@ static int kernel_wait(const struct wait *w, const struct timespec *t)
     return n < 0 ? -errno : n;
 }
 
+static uint64_t longest_ns(const struct wait *w)
+{
+    uint64_t due_ns = w->pumped.deadline_ns, now_ns;
+
+    if (due_ns == CLOCK_NEVER)
+        return set_longest_ns(w->set);
+    now_ns = clock_now_ns();
+    return MIN(due_ns - MIN(now_ns, due_ns), set_longest_ns(w->set));
+}
+
 // Not inside, no lock held: the thread may be cancelled here.
 static int sleep_in_kernel(struct wait *w)
 {
-    struct timespec ts, *t = ready_left(&w->call, set_longest_ns(w->set), &ts);
+    struct timespec ts, *t = ready_left(&w->call, longest_ns(w), &ts);
     volatile int n = -EINTR;
 
     if (ready_interrupted(&w->call))
@@ -287,6 +300,8 @@ static int after_sleep(struct wait *w, int n)
 {
     struct epoll_set *s = w->set;
 
+    pumps_woken(&w->pumped);
+    pumps_look();
     epoll_take(&s->lock);
     woken(w);
     sift(w, n);
@@ -304,10 +319,16 @@ static int after_sleep(struct wait *w, int n)
     return n < 0 && !w->out.n ? n : w->out.n;
 }
 
+static int kernel_now(const struct wait *w)
+{
+    return (int)sys_call(SYS_epoll_pwait, w->epfd, w->out.ev, w->out.max, 0, 0, 8);
+}
+
 // One sleep. Events; 0: look again, unless over; -errno.
 static int nap(struct wait *w)
 {
     struct epoll_set *s = w->set;
+    bool again;
     int n;
 
     w->out.how = FOUND_SLEEPING;
@@ -321,7 +342,15 @@ static int nap(struct wait *w)
         return collect(w, 0);
     }
     s->sleepers++;
+    pumps_none(&w->pumped);
+    again = s->raised && pumps_arm(&w->pumped);
+    set_watch_pumps(s, &w->pumped);
     epoll_drop(&s->lock);
+    if (unlikely(again)) {
+        // what has come may be for a watch that was parked: its bell tells, if anything does
+        n = kernel_now(w);
+        return after_sleep(w, n);
+    }
     sock_leave();
     n = sleep_in_kernel(w);
     sock_enter();

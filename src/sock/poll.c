@@ -5,6 +5,7 @@
 // is the kernel's. Of the latter, connections that may become ready count this thread as one that
 // may be asleep in the kernel, so that nobody makes them ready meanwhile.
 #include "base/sys.h"
+#include "chan/pump.h"
 #include "sock/epoll.h"
 #include "sock/fdtab.h"
 #include "sock/ready.h"
@@ -29,12 +30,13 @@ struct poll {
     struct ready_call call;
     struct pollfd *fds;
     uint32_t n;
-    struct pollfd *kernel;  // n, then a bell a ready connection
+    struct pollfd *kernel;  // n, then a bell a ready connection, then the pumps' fds
     struct member *members; // up to n
     uint32_t n_members, n_ready;
     uint32_t others; // fds that only the kernel knows
     void *mapped;    // NULL: kernel and members are on the stack
     size_t mapped_bytes;
+    struct pump_sleep pumped;
 };
 
 static short mask_of(const struct poll *p, const struct member *m)
@@ -119,6 +121,8 @@ static void dismiss(struct poll *p)
 static int look_at_rings(struct poll *p)
 {
     int found = 0;
+
+    pumps_look();
 
     for (uint32_t i = 0; i < p->n_members; i++) {
         struct member *m = &p->members[i];
@@ -238,6 +242,8 @@ static uint32_t fill_sleep(struct poll *p)
         f->events = conn_twin_events(m->conn, wants_in(f), wants_out(f));
         p->kernel[n++] = (struct pollfd){m->conn->chan.bell, POLLIN, 0};
     }
+    for (uint32_t i = 0; i < p->pumped.n_fds; i++)
+        p->kernel[n++] = (struct pollfd){p->pumped.fd[i], POLLIN, 0};
     return n;
 }
 
@@ -253,6 +259,7 @@ static void cancelled(void *arg)
     struct poll *p = arg;
 
     sock_enter();
+    pumps_woken(&p->pumped);
     sleep_on(p, false);
     release(p);
     sock_leave();
@@ -261,7 +268,9 @@ static void cancelled(void *arg)
 // Not inside: the thread may be cancelled here.
 static int sleep_in_kernel(struct poll *p, uint32_t n)
 {
-    struct timespec ts, *t = ready_left(&p->call, CLOCK_NEVER, &ts);
+    uint64_t now_ns = p->pumped.deadline_ns == CLOCK_NEVER ? 0 : clock_now_ns();
+    uint64_t cap_ns = p->pumped.deadline_ns - MIN(now_ns, p->pumped.deadline_ns);
+    struct timespec ts, *t = ready_left(&p->call, cap_ns, &ts);
     volatile int found = -EINTR;
 
     if (ready_interrupted(&p->call))
@@ -299,18 +308,20 @@ static int nap(struct poll *p, bool *over)
     int found;
 
     sleep_on(p, true);
+    pumps_arm(&p->pumped); // look() looks again
     found = look(p);
     if (!found) {
         n = fill_sleep(p);
         sock_leave();
         found = sleep_in_kernel(p, n);
         sock_enter();
-        *over = found == 0;
+        *over = found == 0 && ready_is_over(&p->call);
         if (found > 0) {
             take_news(p);
             found = look(p);
         }
     }
+    pumps_woken(&p->pumped);
     sleep_on(p, false);
     return found;
 }
@@ -385,7 +396,7 @@ static int allocate(struct poll *p)
 
     if (getrlimit(RLIMIT_NOFILE, &files) || p->n > files.rlim_cur)
         return -EINVAL; // poll(2)
-    p->mapped_bytes = p->n * each;
+    p->mapped_bytes = p->n * each + PUMPS * sizeof *p->kernel;
     p->mapped =
         mmap(NULL, p->mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p->mapped == MAP_FAILED)
@@ -397,9 +408,13 @@ static int allocate(struct poll *p)
 
 int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
-    struct pollfd kernel[2 * ON_STACK];
+    struct pollfd kernel[2 * ON_STACK + PUMPS];
     struct member members[ON_STACK];
-    struct poll p = {.fds = fds, .n = (uint32_t)n, .kernel = kernel, .members = members};
+    struct poll p = {.fds = fds,
+                     .n = (uint32_t)n,
+                     .kernel = kernel,
+                     .members = members,
+                     .pumped.deadline_ns = CLOCK_NEVER};
     int found = ready_begin(&p.call, timeout, mask);
 
     if (found || n > INT_MAX)

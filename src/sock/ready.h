@@ -89,6 +89,12 @@ static inline struct timespec *ready_left(const struct ready_call *call, uint64_
     return ts;
 }
 
+// Has the time of a call passed? Good from ready_start() on.
+static inline bool ready_is_over(const struct ready_call *call)
+{
+    return call->deadline_ns != CLOCK_NEVER && clock_now_ns() >= call->deadline_ns;
+}
+
 // How long the call may spin under a rule that allows spin_us.
 static inline uint32_t ready_spin_us(const struct ready_call *call, uint32_t spin_us)
 {

@@ -2,6 +2,7 @@
 // Bytes in: from the ring, or from the twin.
 #include "base/iov.h"
 #include "base/sys.h"
+#include "chan/pump.h"
 #include "sock/move.h"
 #include "sock/real.h"
 #include "shunt/info.h"
@@ -92,32 +93,44 @@ static ssize_t end_of_stream(struct job *j)
     return n > 0 ? -EPROTO : n;
 }
 
-// Bytes; 0: end of the stream; -EAGAIN: nothing there; -ECANCELED: look again, it moved.
+// -EPROTO as chan_avail().
+static int64_t avail_now(struct conn *c, uint64_t want)
+{
+    return end_has(c->end, END_HOLD) ? 0 : chan_avail(&c->chan, &c->end->rx, want);
+}
+
+// What an empty ring means. 0: end of the stream; -EAGAIN: nothing there; -ECANCELED: look again.
+static ssize_t ring_empty(struct job *j)
+{
+    struct conn *c = j->c;
+
+    chan_drained(&c->chan);
+    pump_look(&c->chan);
+    if (avail_now(c, 1) || conn_follow(c, j->fd))
+        return -ECANCELED;
+    conn_look_if_due(c, j->fd);
+    if (!end_has(c->end, END_RDHUP | END_DEAD))
+        return -EAGAIN;
+    // what was published before the FIN is visible now
+    if (avail_now(c, 1) || conn_follow(c, j->fd))
+        return -ECANCELED;
+    return end_of_stream(j);
+}
+
+// Bytes, or as ring_empty().
 static ssize_t ring_get_locked(struct job *j)
 {
     struct conn *c = j->c;
-    struct chan_rx *rx = &c->end->rx;
     int64_t avail;
     size_t n;
 
     if (!conn_rx_ring(c))
         return -ECANCELED;
-    avail = end_has(c->end, END_HOLD) ? 0 : chan_avail(&c->chan, rx, j->p.left);
+    avail = avail_now(c, j->p.left);
     if (avail < 0)
         return avail;
-    if (unlikely(!avail)) {
-        chan_drained(&c->chan);
-        if (conn_follow(c, j->fd))
-            return -ECANCELED;
-        conn_look_if_due(c, j->fd);
-        if (!end_has(c->end, END_RDHUP | END_DEAD))
-            return -EAGAIN;
-        // what was published before the FIN is visible now
-        avail = end_has(c->end, END_HOLD) ? 0 : chan_avail(&c->chan, rx, 1);
-        if (avail)
-            return avail < 0 ? avail : -ECANCELED;
-        return conn_follow(c, j->fd) ? -ECANCELED : end_of_stream(j);
-    }
+    if (unlikely(!avail))
+        return ring_empty(j);
     n = MIN((size_t)avail, j->p.left);
     if (j->flags & MSG_PEEK) {
         peek(j, n);
@@ -137,6 +150,8 @@ static ssize_t ring_get(struct job *j)
     sock_lock(&e->rx_lock, alone);
     n = ring_get_locked(j);
     sock_unlock(&e->rx_lock, alone);
+    if (n > 0 && !(j->flags & MSG_PEEK))
+        pump_push(&j->c->chan, false);
     if (unlikely(n == -EPROTO)) {
         conn_break(j->c, j->fd);
         n = -ECONNRESET;
@@ -296,6 +311,8 @@ static ssize_t ring_get_to(struct conn *c, int out_fd, size_t n)
         count_bytes(c, SHUNT_LANE_SHM, (size_t)put);
     }
     sock_unlock(&e->rx_lock, alone);
+    if (put > 0)
+        pump_push(&c->chan, false);
     return put;
 }
 

@@ -2,6 +2,7 @@
 // Bytes out: into the ring, or into the twin.
 #include "base/iov.h"
 #include "base/sys.h"
+#include "chan/pump.h"
 #include "sock/epoll.h"
 #include "sock/move.h"
 #include "sock/real.h"
@@ -60,6 +61,8 @@ static ssize_t ring_put(struct conn *c, int fd, struct iov_pos *p)
             count_bytes(c, SHUNT_LANE_SHM, (size_t)n);
     }
     sock_unlock(&e->tx_lock, alone);
+    if (n > 0)
+        pump_push(&c->chan, true);
     if (unlikely(n == -EPROTO)) {
         conn_break(c, fd);
         n = -ECONNRESET;
@@ -250,6 +253,8 @@ static ssize_t ring_put_from(struct conn *c, int fd, int in_fd, off_t *off, size
             *off += got;
     }
     sock_unlock(&e->tx_lock, alone);
+    if (got > 0)
+        pump_push(&c->chan, true);
     return got;
 }
 

@@ -2,6 +2,7 @@
 // Waiting for one connection: what holds now, spinning, sleep.
 #include "base/clock.h"
 #include "base/sys.h"
+#include "chan/pump.h"
 #include "sock/epoll.h"
 #include "sock/move.h"
 #include "sock/real.h"
@@ -184,21 +185,24 @@ static int interrupted(const struct conn_call *call, uint32_t restarts)
 
 // Sleeps with every signal blocked but inside ppoll, so that a handler that ends the call cannot
 // slip in between the last look and the sleep.
-static int sleep_once(struct conn *c, int fd, short events, struct conn_call *call)
+static int sleep_once(struct conn *c, int fd, short events, struct conn_call *call,
+                      const struct pump_sleep *pumped)
 {
     bool rx = events & POLLIN, tx = events & POLLOUT;
-    struct pollfd p[2] = {{fd, conn_twin_events(c, rx, tx), 0}, {c->chan.bell, POLLIN, 0}};
+    struct pollfd p[2 + PUMPS] = {{fd, conn_twin_events(c, rx, tx), 0}, {c->chan.bell, POLLIN, 0}};
     uint32_t restarts = sock_thread.restarts;
-    struct timespec ts, *left = nap(c, tx, call->deadline_ns, &ts);
+    struct timespec ts, *left = nap(c, tx, MIN(call->deadline_ns, pumped->deadline_ns), &ts);
     uint64_t all = ~UINT64_C(0), old = 0;
     sigset_t mask;
     int n = 0;
 
+    for (uint32_t i = 0; i < pumped->n_fds; i++)
+        p[2 + i] = (struct pollfd){pumped->fd[i], POLLIN, 0};
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
     sigemptyset(&mask);
     __builtin_memcpy(&mask, &old, sizeof old);
     if (sock_thread.interrupts == call->interrupts)
-        n = real.ppoll(p, 2, left, &mask) < 0 ? interrupted(call, restarts) : 0;
+        n = real.ppoll(p, 2 + pumped->n_fds, left, &mask) < 0 ? interrupted(call, restarts) : 0;
     else
         n = -EINTR;
     sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &old, 0, 8);
@@ -253,6 +257,10 @@ static bool spin(struct conn *c, int fd, short events, const struct conn_call *c
             found = stirs(c, events, need);
             clock_pause();
         }
+        if (!found && pumps_any()) {
+            pumps_look();
+            found = stirs(c, events, need);
+        }
         if (!found && !conn_rx_ring(c))
             found = holds(c, fd, events, call);
         if (!found) {
@@ -281,6 +289,7 @@ int conn_wait(struct conn *c, int fd, short events, struct conn_call *call)
 {
     bool rx = events & POLLIN, tx = events & POLLOUT;
     uint64_t start = clock_ticks();
+    struct pump_sleep pumped;
     int err = 0;
 
     begin(call);
@@ -290,10 +299,11 @@ int conn_wait(struct conn *c, int fd, short events, struct conn_call *call)
         return 0;
     }
     conn_sleep(c, rx, tx);
-    if (!holds(c, fd, events, call)) {
-        err = sleep_once(c, fd, events, call);
+    if (!pumps_arm(&pumped) && !holds(c, fd, events, call)) {
+        err = sleep_once(c, fd, events, call, &pumped);
         atomic_fetch_add_explicit(&c->end->rec.waits_sleep, 1, memory_order_relaxed);
     }
+    pumps_woken(&pumped);
     conn_woken(c, rx, tx);
     spin_learn(&c->spin, start);
     if (!err && call->deadline_ns != CLOCK_NEVER && clock_now_ns() >= call->deadline_ns &&

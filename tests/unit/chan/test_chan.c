@@ -246,10 +246,49 @@ static void test_a_wish_is_granted_or_moot(void **state)
     assert_true(chan_rx_granted(&p->b));
 }
 
+// Two channels of an engine in one memfd: each is where it was laid, and both directions are on the
+// ring from the first byte on.
+static void test_channels_within_an_arena(void **state)
+{
+    const size_t each = CHAN_HDR_BYTES + 2 * RING;
+    struct chan c[2] = {{.bell = -1}, {.bell = -1}};
+    int fd = memfd_create("arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    uint8_t *all;
+
+    assert_int_equal(ftruncate(fd, (off_t)(2 * each)), 0);
+    all = mmap(NULL, 2 * each, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(all != MAP_FAILED);
+    chan_format((struct chan_shared *)(void *)all, RING);
+    assert_int_equal(chan_map_within(&c[0], fd, 0, -1, -1), -EPROTO); // it may still shrink
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+    assert_int_equal(chan_map_within(&c[0], fd, 0, -1, -1), 0);
+    assert_int_equal(chan_map_within(&c[1], fd, each, -1, -1), -EPROTO); // nothing is there yet
+    chan_format((struct chan_shared *)(void *)(all + each), RING);
+    assert_int_equal(chan_map_within(&c[1], fd, each, -1, -1), 0);
+    for (int i = 0; i < 2; i++) {
+        struct chan_tx tx;
+        struct chan_rx rx;
+        uint64_t mark;
+
+        chan_begin_on_ring(&tx, &rx);
+        assert_true(chan_tx_acked(&c[i], &tx));
+        assert_false(chan_rx_moved(&c[i], &rx, &mark));
+        memset(chan_tx_at(&c[i], &tx), 'a' + i, RING);
+        chan_commit(&c[i], &tx, RING);
+        assert_int_equal(all[i * each + CHAN_HDR_BYTES], 'a' + i);
+        all[i * each + CHAN_HDR_BYTES + RING] = (uint8_t)('A' + i); // the engine's, in ring 1
+        assert_int_equal(chan_rx_at(&c[i], &rx)[RING], 'A' + i);    // seen again behind its end
+        chan_unmap(&c[i]);
+    }
+    munmap(all, 2 * each);
+    close(fd);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_channels_within_an_arena),
         cmocka_unit_test(test_sizes_outside_the_limits_are_refused),
         cmocka_unit_test(test_memory_is_sealed),
         cmocka_unit_test(test_memory_of_a_liar_is_refused),
