@@ -319,7 +319,8 @@ void conn_answers(uint64_t wait_ns)
 
 #define JOIN_NS (1 * NS_PER_S)
 
-// Another process of the family has the channel; without it nothing can be read or written here.
+// Another process of the family has the channel; without it nothing can be read or written here,
+// and a reset is better than bytes that are missing.
 int conn_attach(struct conn *c, int fd)
 {
     struct cm_channel ch;
@@ -339,8 +340,12 @@ int conn_attach(struct conn *c, int fd)
             close_channel(&ch);
     }
     sock_unlock(&self.lock, false);
-    if (err)
-        log_error("a channel that another process made cannot be joined: %s", err_text(err));
+    if (err) {
+        log_error("connection reset: a channel that another process made cannot be joined: %s",
+                  err_text(err));
+        c->stage = CONN_RAW;
+        conn_abort(c, fd);
+    }
     return err;
 }
 

@@ -29,6 +29,7 @@ struct conn {
     alignas(
         64) _Atomic uint32_t users; // threads inside a call on it (counted when there are threads)
     _Atomic uint32_t fds;           // fd numbers of this process
+    _Atomic uint32_t early;         // as end.rx_raw, for those who came before there was an end
     _Atomic uint8_t stage;          // enum conn_stage
     uint8_t role;                   // enum policy_role
     bool nonblock;                  // O_NONBLOCK before there is an end to note it in
@@ -183,6 +184,12 @@ int conn_wait(struct conn *c, int fd, short events, struct conn_call *call);
 void conn_sleep(struct conn *c, bool rx, bool tx);
 void conn_woken(struct conn *c, bool rx, bool tx);
 short conn_twin_events(const struct conn *c, bool rx, bool tx);
+
+// Around the kernel's recv or poll, in which the thread may fall asleep: counts it, so that nobody
+// lets the peer switch meanwhile. False: the peer may have switched, look at the ring; then nothing
+// is counted. *counter is conn_woke()'s; NULL when no other thread or process could interfere.
+bool conn_doze(struct conn *c, _Atomic uint32_t **counter);
+void conn_woke(_Atomic uint32_t **counter);
 
 // Called by move.c when a channel becomes ready for this process, and when it has gone back wholly:
 // epoll sets follow (epoll.c). Inside. -errno: then the connection is not made ready.

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 noinst_LTLIBRARIES += libsock.la
+# -fexceptions: a cancelled thread is not counted as asleep for ever
+libsock_la_CFLAGS = $(AM_CFLAGS) -fexceptions
 libsock_la_SOURCES = \
 	src/sock/claim.c \
 	src/sock/conn.h src/sock/conn.c \

@@ -302,13 +302,38 @@ void conn_break(struct conn *c, int fd)
 
 // ---- progress ----
 
+// A connection that is not decided upon has no end to count in, and no other process will have one.
+bool conn_doze(struct conn *c, _Atomic uint32_t **counter)
+{
+    uint8_t stage = atomic_load(&c->stage);
+    bool early = stage == CONN_NEW || stage == CONN_FRESH;
+    bool counted =
+        early ? !__libc_single_threaded : c->end && stage != CONN_RAW && !end_alone(c->end);
+
+    *counter = !counted ? NULL : early ? &c->early : &c->end->rx_raw;
+    if (!counted)
+        return true;
+    atomic_fetch_add(*counter, 1);
+    if (early ? atomic_load(&c->stage) <= CONN_FRESH : !(atomic_load(&c->end->flags) & END_READY))
+        return true;
+    conn_woke(counter);
+    return false;
+}
+
+void conn_woke(_Atomic uint32_t **counter)
+{
+    if (*counter)
+        atomic_fetch_sub(*counter, 1);
+    *counter = NULL;
+}
+
 // Lets the peer switch, once no thread can be asleep in the kernel's recv.
 static void try_ready(struct conn *c)
 {
     struct sock_end *e = c->end;
 
     end_set(e, END_READY);
-    if (!end_alone(e) && atomic_load(&e->rx_raw)) {
+    if (!end_alone(e) && (atomic_load(&e->rx_raw) || atomic_load(&c->early))) {
         end_clear(e, END_READY);
         return;
     }

@@ -22,8 +22,9 @@
 // A connection of the call, held.
 struct member {
     struct conn *conn;
-    uint32_t at; // in fds
-    bool ready;  // else counted in rx_raw
+    _Atomic uint32_t *counter; // of conn_doze()
+    uint32_t at;               // in fds
+    bool ready;                // looked at by us, else by the kernel
 };
 
 struct poll {
@@ -59,26 +60,15 @@ static bool wants_out(const struct pollfd *f)
 
 // ---- who is in the call ----
 
-static bool may_become_ready(const struct conn *c)
+// Holds c from then on.
+static void join(struct conn *c, int fd, struct member *m)
 {
-    return c->end && c->stage != CONN_RAW && !end_alone(c->end);
-}
-
-// Either kind holds c; false: c is no concern of ours.
-static bool join(struct conn *c, int fd, struct member *m)
-{
-    conn_advance(c, fd);
     m->conn = c;
-    m->ready = conn_ready(c);
-    if (m->ready)
-        return true;
-    if (!may_become_ready(c))
-        return false;
-    atomic_fetch_add(&c->end->rx_raw, 1);
-    m->ready = atomic_load(&c->end->flags) & END_READY && c->chan.shared;
-    if (m->ready)
-        atomic_fetch_sub(&c->end->rx_raw, 1);
-    return true;
+    m->counter = NULL;
+    do {
+        conn_advance(c, fd);
+        m->ready = conn_ready(c);
+    } while (!m->ready && !conn_doze(c, &m->counter));
 }
 
 static void gather(struct poll *p)
@@ -94,10 +84,7 @@ static void gather(struct poll *p)
             epoll_reveal(fd);
             continue;
         }
-        if (!join(c, fd, m)) {
-            conn_put(c);
-            continue;
-        }
+        join(c, fd, m);
         m->at = i;
         p->n_members++;
         p->n_ready += m->ready;
@@ -110,8 +97,7 @@ static void dismiss(struct poll *p)
     for (uint32_t i = 0; i < p->n_members; i++) {
         struct member *m = &p->members[i];
 
-        if (!m->ready)
-            atomic_fetch_sub(&m->conn->end->rx_raw, 1);
+        conn_woke(&m->counter);
         conn_put(m->conn);
     }
 }
@@ -378,7 +364,8 @@ static bool is_ours(int fd)
     enum fd_kind kind = fdtab_kind(fd);
     struct conn *c = kind == FD_CONN ? fdtab_object(fdtab_word(fd)) : NULL;
 
-    return kind == FD_EPOLL || (c && c->end && c->stage != CONN_RAW);
+    return kind == FD_EPOLL || (c && c->stage != CONN_RAW && c->stage != CONN_LISTEN &&
+                                (c->end || !__libc_single_threaded));
 }
 
 bool sock_poll_ours(const struct pollfd *fds, nfds_t n)

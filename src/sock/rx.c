@@ -195,33 +195,19 @@ static ssize_t twin_get(struct job *j)
     return n;
 }
 
-// Counts this thread as one that may be asleep in the kernel. False: that is not allowed any more.
-static bool raw_enter(const struct job *j, bool counted)
-{
-    if (!counted)
-        return true;
-    atomic_fetch_add(&j->c->end->rx_raw, 1);
-    if (!(atomic_load(&j->c->end->flags) & END_READY))
-        return true;
-    atomic_fetch_sub(&j->c->end->rx_raw, 1);
-    return false;
-}
-
-// The kernel's own recv, with its blocking, timeouts and signals.
+// The kernel's own recv, with its blocking, timeouts and signals; the thread may be cancelled here.
 static ssize_t kernel_recv(struct job *j)
 {
-    bool counted = j->c->end && j->c->stage != CONN_RAW && !end_alone(j->c->end);
+    _Atomic uint32_t *counter __attribute__((cleanup(conn_woke)));
     struct iovec rest[REST_IOVS];
     struct msghdr msg = rest_of(j, rest);
     ssize_t n;
 
-    if (!raw_enter(j, counted))
+    if (!conn_doze(j->c, &counter))
         return -ECANCELED;
     n = j->p.cnt == 1 ? real.recv(j->fd, rest[0].iov_base, rest[0].iov_len, j->flags)
                       : real.recvmsg(j->fd, &msg, j->flags);
     n = n < 0 ? -errno : n;
-    if (counted)
-        atomic_fetch_sub(&j->c->end->rx_raw, 1);
     got(j, n);
     return n;
 }

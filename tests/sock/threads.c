@@ -202,7 +202,7 @@ static void threads_open_and_close(struct conn *unused)
         REQUIRE_EQ(pthread_join(threads[i], NULL), 0);
 }
 
-// ---- cancellation -----------------------------------------------------------------------------
+// ---- calls that block -------------------------------------------------------------------------
 enum blocked_in { IN_READ, IN_RECV, IN_WRITE, IN_POLL, IN_SELECT, IN_EPOLL, IN_ACCEPT };
 
 struct victim {
@@ -210,11 +210,6 @@ struct victim {
     int fd;
     bool cleaned;
 };
-
-static void clean(void *arg)
-{
-    ((struct victim *)arg)->cleaned = true;
-}
 
 static ssize_t block_in(const struct victim *v)
 {
@@ -239,6 +234,61 @@ static ssize_t block_in(const struct victim *v)
         return accept(v->fd, NULL, NULL);
     }
     return -1;
+}
+
+// ---- who waits before there is anything to wait for --------------------------------------------
+static void *waiting(void *arg)
+{
+    REQUIRE_EQ(block_in(arg), 1);
+    return NULL;
+}
+
+// A thread sleeps on a connection that nobody has used yet; others have it moved meanwhile.
+static void sleep_from_the_beginning(struct conn *c, enum blocked_in where, int fd)
+{
+    struct victim v = {.where = where, .fd = fd};
+    pthread_t thread;
+    REQUIRE_EQ(pthread_create(&thread, NULL, waiting, &v), 0);
+    sleep_ms(30);
+    for (int i = 0; i < 40; i++) {
+        conn_write(c, 100);
+        peer_do(c, op_read, 100);
+        sleep_ms(1);
+    }
+    peer_do(c, op_write, 10);
+    REQUIRE_EQ(pthread_join(thread, NULL), 0);
+    if (where == IN_READ)
+        c->rx++;
+    conn_read(c, where == IN_READ ? 9 : 10);
+    conn_warm(c);
+}
+
+static void early_read(struct conn *c)
+{
+    sleep_from_the_beginning(c, IN_READ, c->fd);
+}
+
+static void early_poll(struct conn *c)
+{
+    sleep_from_the_beginning(c, IN_POLL, c->fd);
+}
+
+static void early_select(struct conn *c)
+{
+    sleep_from_the_beginning(c, IN_SELECT, c->fd);
+}
+
+static void early_epoll(struct conn *c)
+{
+    int ep = ep_new();
+    ep_add(ep, c->fd, EPOLLIN);
+    sleep_from_the_beginning(c, IN_EPOLL, ep);
+}
+
+// ---- cancellation -----------------------------------------------------------------------------
+static void clean(void *arg)
+{
+    ((struct victim *)arg)->cleaned = true;
 }
 
 static void *victim_main(void *arg)
@@ -340,6 +390,10 @@ static const struct sock_case cases[] = {
     CASE(close_under_a_blocked_reader),
     CASE(shutdown_wakes_all_readers),
     CASE(threads_open_and_close, .flags = SOCK_BARE, .limit_s = 20),
+    CASE(early_read, .flags = SOCK_COLD),
+    CASE(early_poll, .flags = SOCK_COLD),
+    CASE(early_select, .flags = SOCK_COLD),
+    CASE(early_epoll, .flags = SOCK_COLD),
     CASE(cancel_of_readers),
     CASE(cancel_of_a_writer),
     CASE(cancel_of_waits),
