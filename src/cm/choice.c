@@ -16,6 +16,17 @@ const char *cm_obstacle(enum policy_lane lane, const struct policy_facts *facts)
     return built ? built->obstacle(&ends) : "not built in";
 }
 
+uint8_t cm_lanes(const struct policy_outcome *rule, const struct policy_facts *facts,
+                 uint8_t lanes[static CM_LANES])
+{
+    uint8_t n = 0;
+
+    for (int i = 0; i < rule->n_lanes && rule->lanes[i] != POLICY_LANE_KERNEL; i++)
+        if (!cm_obstacle(rule->lanes[i], facts))
+            lanes[n++] = lane_of((enum lane_id)rule->lanes[i])->shown_as;
+    return n;
+}
+
 // True when some lane that the rule names before the kernel can be hoped for. Else text says of
 // each why not.
 static bool hopes(const struct policy_outcome *rule, const struct policy_facts *facts, char *text,

@@ -16,6 +16,11 @@ struct cm_choice {
 void cm_choose(const struct policy *policy, const struct policy_facts *facts,
                struct cm_choice *out);
 
+// Fills in what the rule's lanes before the kernel are, without those that the connection cannot
+// use: enum shunt_lane, best first. Returns how many. Pure.
+uint8_t cm_lanes(const struct policy_outcome *rule, const struct policy_facts *facts,
+                 uint8_t lanes[static CM_LANES]);
+
 // Why a connection cannot use lane as far as this host can tell: a static phrase without a full
 // stop. NULL: nothing stands in the way. Pure, no system call.
 const char *cm_obstacle(enum policy_lane lane, const struct policy_facts *facts);

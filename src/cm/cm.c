@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "cm/cm.h"
+#include "cm/manager.h"
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "base/util.h"
-#include "cm/cookies.h"
-#include "cm/packet.h"
 #include "cm/place.h"
 
 #include <fcntl.h>
@@ -22,51 +19,9 @@
 #include <time.h>
 
 #define RETRY_NS      NS_PER_S
-#define FRESH_NS      (50 * NS_PER_MS) // after a claim, look often
 #define LOOK_FRESH_NS (20 * NS_PER_US)
 #define LOOK_NS       (10 * NS_PER_MS)
 #define STUCK_NS      (100 * NS_PER_MS) // shuntd leaves our packets unread so long: claim no more
-#define CHUNKS        512
-
-// A chunk that shuntd is to know. The inode tells whether the fd still is what it was.
-struct told_chunk {
-    int fd;
-    bool told;
-    ino_t ino;
-};
-
-// The question that cm_attach or cm_is_client waits for.
-struct question {
-    enum { ASK_NOTHING, ASK_ATTACH, ASK_CLIENT } kind;
-    uint64_t cookie;
-    int pid;
-    struct cm_channel *channel;
-    int answer; // -EINPROGRESS until there is one
-};
-
-struct cm {
-    int sock;             // -1: no connection
-    uint64_t sock_cookie; // tells that sock is still ours
-    uint64_t look_ns;     // nothing is due before
-    uint64_t fresh_ns;    // look often until then
-    uint64_t retry_ns;    // connect no sooner
-    uint64_t stuck_ns;    // since when shuntd has left packets unread; 0: it has not
-    struct cookies claims, drops;
-    struct told_chunk chunks[CHUNKS];
-    int n_chunks;
-    bool chunks_due;
-    bool receiving; // packet is in use
-    struct question question;
-    bool pass;                  // shuntd cannot look at our fds
-    _Atomic uint32_t *spinners; // in a page of our own, over which the host's is mapped
-    _Atomic(_Atomic uint32_t *) own_spinners; // in it, or no_slot
-    _Atomic uint32_t no_page, no_slot;
-    const struct cm_events *events;
-    const char *path;
-    char why[96]; // there is no connection
-    char program[32];
-    struct packet packet;
-};
 
 static struct cm the_cm;
 
@@ -108,17 +63,21 @@ static bool sock_is_ours(const struct cm *cm)
 
 static void refuse_all(struct cm *cm)
 {
-    struct cookies claims;
+    struct cookies claims, mirrors;
 
     cookies_take(&cm->claims, &claims);
     for (size_t i = 0; i < claims.slots; i++)
         if (claims.slot[i])
             cm->events->refused(cm->events->arg, claims.slot[i], cm->why);
     cookies_fini(&claims);
+    cookies_take(&cm->mirrors, &mirrors);
+    for (size_t i = 0; i < mirrors.slots; i++)
+        if (mirrors.slot[i])
+            cm->events->peer_gone(cm->events->arg, mirrors.slot[i], CM_GONE_CUT);
+    cookies_fini(&mirrors);
 }
 
-// Forgets the connection; what waited for it hears why.
-static void lost(struct cm *cm, const char *why)
+void manager_lost(struct cm *cm, const char *why)
 {
     if (cm->sock >= 0 && sock_is_ours(cm))
         sys_close(cm->sock);
@@ -136,29 +95,30 @@ static void lost(struct cm *cm, const char *why)
     refuse_all(cm);
 }
 
-static void lost_err(struct cm *cm, int err)
+void manager_lost_err(struct cm *cm, int err)
 {
     char why[96];
 
     snprintf(why, sizeof why, "shuntd is gone: %s", err_text(err));
-    lost(cm, err == -EPIPE || err == -ECONNRESET ? "shuntd is gone" : why);
+    manager_lost(cm, err == -EPIPE || err == -ECONNRESET ? "shuntd is gone" : why);
 }
 
-static void receive(struct cm *cm);
-
-// Sends, and gives the connection up for every error that will not pass. Who has hung up may have
-// said why.
-static int send_msg(struct cm *cm, const Ctl__Envelope *msg, const int *fds, int n_fds)
+// What a send came to: gives the connection up for every error that will not pass. Who has hung up
+// may have said why.
+static int sent(struct cm *cm, int err)
 {
-    int err = packet_send(cm->sock, msg, fds, n_fds);
-
     if (!err || err == -EAGAIN || err == -ETOOMANYREFS || err == -EBADF || err == -ENOBUFS)
         return err;
     if (!cm->receiving)
-        receive(cm);
+        manager_receive(cm);
     if (cm->sock >= 0)
-        lost_err(cm, err);
+        manager_lost_err(cm, err);
     return err;
+}
+
+static int send_msg(struct cm *cm, const Ctl__Envelope *msg, const int *fds, int n_fds)
+{
+    return sent(cm, packet_send(cm->sock, msg, fds, n_fds));
 }
 
 static int say_hello(struct cm *cm)
@@ -197,7 +157,7 @@ static void no_connection(struct cm *cm, int err)
         snprintf(why, sizeof why, "no shuntd is running");
     else
         snprintf(why, sizeof why, "cannot connect to shuntd: %s", err_text(err));
-    lost(cm, why);
+    manager_lost(cm, why);
 }
 
 // True if there is a connection now.
@@ -209,7 +169,7 @@ static bool connected(struct cm *cm)
     if (cm->sock >= 0) {
         if (sock_is_ours(cm))
             return true;
-        lost(cm, "the program closed the connection to shuntd");
+        manager_lost(cm, "the program closed the connection to shuntd");
     }
     if (clock_now_ns() < cm->retry_ns)
         return false;
@@ -291,184 +251,10 @@ static void flush(struct cm *cm)
         tell_drops(cm);
 }
 
-// ---- what shuntd says ----
-
-static bool is_host_page(int fd)
-{
-    struct stat st;
-
-    return !fstat(fd, &st) && st.st_size == PACKET_PAGE_BYTES &&
-           sys_fcntl(fd, F_GET_SEALS, 0) & F_SEAL_SHRINK;
-}
-
-// Maps the host's page over ours, so that the word stays where it is; who is counted in it goes
-// along, since he will count himself out there.
-static void use_host_page(struct cm *cm, uint32_t slot)
-{
-    int fd = packet_take(&cm->packet, 0);
-    const int prot = PROT_READ | PROT_WRITE;
-    _Atomic uint32_t *host = MAP_FAILED;
-
-    if (fd >= 0 && cm->spinners != &cm->no_page && is_host_page(fd))
-        host = mmap(NULL, PACKET_PAGE_BYTES, prot, MAP_SHARED, fd, 0);
-    if (host != MAP_FAILED) {
-        atomic_fetch_add(host, atomic_load(cm->spinners));
-        mremap((void *)host, PACKET_PAGE_BYTES, PACKET_PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED,
-               (void *)cm->spinners);
-        if (slot < PACKET_PAGE_BYTES / PACKET_SPIN_BYTES)
-            cm->own_spinners =
-                slot ? cm->spinners + slot * (PACKET_SPIN_BYTES / sizeof *host) : &cm->no_slot;
-    }
-    if (fd >= 0)
-        sys_close(fd);
-}
-
-static void on_welcome(struct cm *cm, const Ctl__Welcome *w)
-{
-    char why[96];
-
-    if (w->version == PACKET_VERSION) {
-        cm->pass = w->pass;
-        use_host_page(cm, w->spin_slot);
-        return;
-    }
-    snprintf(why, sizeof why, "shuntd speaks version %u, this program %u", w->version,
-             PACKET_VERSION);
-    lost(cm, why);
-}
-
-static void on_refused(struct cm *cm, const Ctl__Refused *r)
-{
-    if (r->cookie == 0)
-        lost(cm, r->reason);
-    else if (cm->question.kind == ASK_ATTACH && cm->question.cookie == r->cookie)
-        cm->question.answer = -ENOENT;
-    else if (cookies_del(&cm->claims, r->cookie))
-        cm->events->refused(cm->events->arg, r->cookie, r->reason);
-}
-
-// Takes the first n fds of the packet, moved up. False: some were lost, all are closed.
-static bool take_fds(struct cm *cm, int n, int *fds)
-{
-    if (cm->packet.n_fds < n)
-        return false;
-    for (int i = 0; i < n; i++)
-        fds[i] = cm_fd_up(packet_take(&cm->packet, i));
-    return true;
-}
-
-// Numbers below the top quarter are the program's: rather than run it out of them, its connection
-// stays with the kernel.
-static bool all_up(const int *fds, int n)
-{
-    for (int i = 0; i < n; i++)
-        if (!cm_fd_is_up(fds[i]))
-            return false;
-    return true;
-}
-
-static void decline(struct cm *cm, uint64_t cookie, const char *reason)
-{
-    cm_drop(cm, cookie);
-    cm->events->refused(cm->events->arg, cookie, reason);
-}
-
-static void on_matched(struct cm *cm, const Ctl__Matched *m)
-{
-    struct cm_channel ch = {.cookie = m->cookie, .side = (int)m->side & 1, .chunk_fd = -1};
-    int fds[3];
-
-    if (!cookies_del(&cm->claims, m->cookie))
-        return; // taken back meanwhile; the Drop is on its way
-    if (!take_fds(cm, ARRAY_LEN(fds), fds)) {
-        decline(cm, m->cookie, "no file descriptors left");
-        return;
-    }
-    if (!all_up(fds, ARRAY_LEN(fds))) {
-        for (size_t i = 0; i < ARRAY_LEN(fds); i++)
-            sys_close(fds[i]);
-        decline(cm, m->cookie, "the program needs the file descriptors that are left");
-        return;
-    }
-    ch.memfd = fds[0];
-    ch.bell = fds[1];
-    ch.peer_bell = fds[2];
-    cm->events->matched(cm->events->arg, &ch);
-}
-
-static void on_attached(struct cm *cm, const Ctl__Attached *a)
-{
-    struct question *q = &cm->question;
-    int fds[4];
-
-    if (q->kind != ASK_ATTACH || q->cookie != a->cookie)
-        return;
-    if (!take_fds(cm, ARRAY_LEN(fds), fds)) {
-        q->answer = -EMFILE;
-        return;
-    }
-    *q->channel = (struct cm_channel){.cookie = a->cookie,
-                                      .side = (int)a->side & 1,
-                                      .memfd = fds[0],
-                                      .bell = fds[1],
-                                      .peer_bell = fds[2],
-                                      .chunk_fd = fds[3],
-                                      .chunk_slot = a->chunk_slot};
-    q->answer = 0;
-}
-
-static void on_is_client(struct cm *cm, const Ctl__IsClientAnswer *a)
-{
-    if (cm->question.kind == ASK_CLIENT && cm->question.pid == a->pid)
-        cm->question.answer = a->yes;
-}
-
-static void dispatch(struct cm *cm, const Ctl__Envelope *msg)
-{
-    switch (msg->body_case) {
-    case CTL__ENVELOPE__BODY_WELCOME:
-        on_welcome(cm, msg->welcome);
-        break;
-    case CTL__ENVELOPE__BODY_REFUSED:
-        on_refused(cm, msg->refused);
-        break;
-    case CTL__ENVELOPE__BODY_MATCHED:
-        on_matched(cm, msg->matched);
-        break;
-    case CTL__ENVELOPE__BODY_ATTACHED:
-        on_attached(cm, msg->attached);
-        break;
-    case CTL__ENVELOPE__BODY_IS_CLIENT_ANSWER:
-        on_is_client(cm, msg->is_client_answer);
-        break;
-    default: // of a newer shuntd
-        break;
-    }
-}
-
-// Handles all that is there.
-static void receive(struct cm *cm)
-{
-    cm->receiving = true;
-    while (cm->sock >= 0) {
-        int err = packet_recv(cm->sock, &cm->packet);
-
-        if (err == -EAGAIN)
-            break;
-        if (err)
-            lost_err(cm, err);
-        else
-            dispatch(cm, cm->packet.msg);
-        cm->stuck_ns = 0; // whatever it left unread, it is alive
-        packet_close_fds(&cm->packet);
-    }
-    cm->receiving = false;
-}
-
 static void set_look(struct cm *cm, uint64_t now)
 {
     if (cm->sock >= 0)
-        cm->look_ns = now + (now < cm->fresh_ns && cm->claims.used ? LOOK_FRESH_NS : LOOK_NS);
+        cm->look_ns = now + (now < cm->fresh_ns && cm_busy(cm) ? LOOK_FRESH_NS : LOOK_NS);
     else
         cm->look_ns = cm->n_chunks ? MAX(cm->retry_ns, now) : CLOCK_NEVER;
 }
@@ -477,7 +263,7 @@ static void look(struct cm *cm)
 {
     if (connected(cm)) {
         flush(cm);
-        receive(cm);
+        manager_receive(cm);
     }
     set_look(cm, clock_now_ns());
 }
@@ -491,6 +277,7 @@ void cm_forked(struct cm *cm)
     cm->sock = -1;
     cookies_fini(&cm->claims);
     cookies_fini(&cm->drops);
+    cookies_fini(&cm->mirrors);
     cm->own_spinners = &cm->no_slot; // the parent's is not ours
     cm->retry_ns = cm->stuck_ns = 0;
     cm->question.kind = ASK_NOTHING;
@@ -556,6 +343,7 @@ static bool stuck(struct cm *cm, uint64_t now)
 static int send_claim(struct cm *cm, int sock, const struct cm_wish *wish)
 {
     Ctl__Claim claim = CTL__CLAIM__INIT;
+    uint32_t lanes[CM_LANES];
     Ctl__Address local, remote;
     Ctl__Envelope msg;
 
@@ -564,6 +352,12 @@ static int send_claim(struct cm *cm, int sock, const struct cm_wish *wish)
     claim.cross_user = wish->cross_user;
     claim.chunk_id = (uint32_t)wish->chunk_fd;
     claim.chunk_slot = wish->chunk_slot;
+    for (int i = 0; i < wish->n_lanes; i++)
+        lanes[i] = wish->lanes[i];
+    claim.n_lanes = wish->n_lanes;
+    claim.lanes = lanes;
+    claim.endpoint =
+        (ProtobufCBinaryData){wish->endpoint_bytes, (uint8_t *)(uintptr_t)wish->endpoint};
     packet_address(&wish->local, &local);
     packet_address(&wish->remote, &remote);
     claim.local = &local;
@@ -611,10 +405,30 @@ void cm_claim(struct cm *cm, int sock, const struct cm_wish *wish)
 void cm_drop(struct cm *cm, uint64_t cookie)
 {
     cookies_del(&cm->claims, cookie);
+    cookies_del(&cm->mirrors, cookie);
     if (cm->sock < 0 || !sock_is_ours(cm))
         return; // shuntd forgot it with the connection
     if (tell_drop(cm, cookie) && cm->sock >= 0 && !cookies_add(&cm->drops, cookie))
         cm->look_ns = 0;
+}
+
+int cm_relay(struct cm *cm, uint64_t cookie, const void *bytes, size_t n)
+{
+    Ctl__Relay relay = CTL__RELAY__INIT;
+    Ctl__Envelope msg;
+    int err;
+
+    if (n == 0 || n > CM_RELAY_MAX_BYTES)
+        return -EMSGSIZE;
+    if (!cookies_has(&cm->mirrors, cookie) || !connected(cm))
+        return -ENOTCONN;
+    relay.cookie = cookie;
+    relay.payload = (ProtobufCBinaryData){n, (uint8_t *)(uintptr_t)bytes};
+    PACKET_INIT(&msg, RELAY, relay, &relay);
+    err = packet_send_bytes(cm->sock, cm->relay, ctl__envelope__pack(&msg, cm->relay), NULL, 0);
+    cm->fresh_ns = clock_now_ns() + FRESH_NS;
+    cm->look_ns = MIN(cm->look_ns, cm->fresh_ns - FRESH_NS + LOOK_FRESH_NS);
+    return sent(cm, err);
 }
 
 void cm_poll(struct cm *cm)
@@ -625,7 +439,7 @@ void cm_poll(struct cm *cm)
 
 bool cm_busy(const struct cm *cm)
 {
-    return cm->claims.used > 0;
+    return cm->claims.used > 0 || cm->mirrors.used > 0;
 }
 
 // Sleeps until the socket is ready for events. 0 or -ETIMEDOUT.
@@ -662,14 +476,14 @@ static int ask(struct cm *cm, const Ctl__Envelope *msg, const int *fd, uint64_t 
     q->answer = -EINPROGRESS;
     flush(cm);
     while (cm->sock >= 0 && (err = send_msg(cm, msg, fd, fd ? 1 : 0)) == -EAGAIN) {
-        receive(cm);
+        manager_receive(cm);
         if (cm->sock >= 0 && sleep_until(cm, POLLOUT, deadline_ns))
             return -ETIMEDOUT;
     }
     if (err && cm->sock >= 0)
         return err;
     while (cm->sock >= 0) {
-        receive(cm);
+        manager_receive(cm);
         if (q->answer != -EINPROGRESS)
             return q->answer;
         if (cm->sock >= 0 && sleep_until(cm, POLLIN, deadline_ns))

@@ -23,20 +23,36 @@
 struct cm_wish {
     uint64_t cookie; // SO_COOKIE
     union cm_addr local, remote;
-    uint32_t ring_bytes; // the smaller of both sides' is taken
-    bool cross_user;     // may be linked with another user's process
-    int chunk_fd;        // memfd of the chunk that holds this side's state, and its slot: what
-    uint32_t chunk_slot; // another process needs to share this side (cm_attach)
+    uint32_t ring_bytes;     // the smaller of both sides' is taken
+    bool cross_user;         // may be linked with another user's process
+    int chunk_fd;            // memfd of the chunk that holds this side's state, and its slot: what
+    uint32_t chunk_slot;     // another process needs to share this side (cm_attach)
+    uint8_t lanes[CM_LANES]; // enum shunt_lane, best first: those that this side can use; shm, rdma
+    uint8_t n_lanes;
+    const void *endpoint;  // for lane rdma: opaque, for the peer's lane; NULL: none
+    size_t endpoint_bytes; // at most CM_ENDPOINT_MAX_BYTES
 };
 
 // A channel that shuntd made. The fds are the receiver's, close-on-exec, already moved up.
 struct cm_channel {
     uint64_t cookie;
     int memfd;
-    int side; // 0 or 1
-    int bell, peer_bell;
-    int chunk_fd; // only from cm_attach: this side's chunk, else -1
+    int side;            // 0 or 1
+    int bell, peer_bell; // lane rdma: two numbers of the same
+    int chunk_fd;        // only from cm_attach: this side's chunk, else -1
     uint32_t chunk_slot;
+    uint8_t lane;              // enum shunt_lane
+    uint64_t channel_id;       // the same on both sides; not 0
+    const void *peer_endpoint; // of the peer's wish; good until the callback returns
+    size_t peer_endpoint_bytes;
+};
+
+// Why the other side of a mirrored channel (lane rdma) is out of reach.
+enum cm_gone {
+    CM_GONE_LEFT = 1, // its program has dropped the channel
+    CM_GONE_DIED,     // its process has ended
+    CM_GONE_OVER,     // the connection is over, or was claimed anew
+    CM_GONE_CUT,      // a shuntd or the link between two is lost; the other process may live
 };
 
 // Called from cm_poll, cm_attach, cm_await and cm_claim.
@@ -45,7 +61,16 @@ struct cm_events {
     void (*matched)(void *arg, const struct cm_channel *ch);
     // No channel for cookie: reason is a short sentence without a full stop. Final for this claim.
     void (*refused)(void *arg, uint64_t cookie, const char *reason);
-    void *arg;
+    // The claim still waits; text says for what, without a full stop.
+    void (*noted)(void *arg, uint64_t cookie, const char *text);
+    // The other side of a mirrored channel says this, by cm_relay(): in order, none twice. bytes
+    // are good until the callback returns.
+    void (*relayed)(void *arg, uint64_t cookie, const void *bytes, size_t n);
+    // Nothing more can be relayed on the mirrored channel, and shuntd has forgotten it: the process
+    // may claim the connection anew. Told once, and not after this side's cm_drop(). These two may
+    // be NULL in a process that never wishes for lane rdma.
+    void (*peer_gone)(void *arg, uint64_t cookie, enum cm_gone why);
+    void *arg; // of all
 };
 
 struct cm;
@@ -74,12 +99,20 @@ void cm_claim(struct cm *cm, int sock, const struct cm_wish *wish);
 // Best called after the socket is closed: then shuntd sees at once whether another process has it.
 void cm_drop(struct cm *cm, uint64_t cookie);
 
+// Says n bytes, 1 to CM_RELAY_MAX_BYTES, to the other side of a mirrored channel. Does not block.
+// 0; -EAGAIN: shuntd does not keep up, try again later; -ENOTCONN: there is no such channel (any
+// more); -EMSGSIZE. That it was sent does not mean that it will arrive: see peer_gone().
+int cm_relay(struct cm *cm, uint64_t cookie, const void *bytes, size_t n);
+
 // Handles what has come, calling events. Does not block. Cheap when nothing is due: one load and
-// one clock read; looks at the socket at most every 20 us in the first 50 ms after a claim, every
-// 10 ms later.
+// one clock read; looks at the socket at most every 20 us in the first 50 ms after a claim or
+// something relayed, every 10 ms later. shuntd rings the bell of a channel when something was
+// relayed to it and when its peer is gone: who was woken so calls cm_await() with a deadline of 0,
+// which looks at once.
 void cm_poll(struct cm *cm);
 
-// True while any claim waits for its answer.
+// True while any claim waits for its answer, or this process has a mirrored channel: then cm_poll()
+// must be called now and then.
 bool cm_busy(const struct cm *cm);
 
 // Waits until something came or deadline_ns; then as cm_poll. -ETIMEDOUT, -ENOTCONN or 0.

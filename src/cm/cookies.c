@@ -77,6 +77,11 @@ bool cookies_del(struct cookies *s, uint64_t cookie)
     return true;
 }
 
+bool cookies_has(const struct cookies *s, uint64_t cookie)
+{
+    return s->used && s->slot[find(s, cookie)] == cookie;
+}
+
 void cookies_fini(struct cookies *s)
 {
     if (s->slot)

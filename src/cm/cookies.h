@@ -19,6 +19,8 @@ int cookies_add(struct cookies *s, uint64_t cookie);
 // True if it was in.
 bool cookies_del(struct cookies *s, uint64_t cookie);
 
+bool cookies_has(const struct cookies *s, uint64_t cookie);
+
 // Moves everything into *out, which was empty; s is empty then. Walk out->slot, skipping zeros.
 static inline void cookies_take(struct cookies *s, struct cookies *out)
 {

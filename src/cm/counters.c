@@ -23,6 +23,8 @@ const struct counter_text counter_texts[COUNTERS] = {
     [COUNT_REFUSED_BUDGET] = {"refused_budget", "claims over a user's budget"},
     [COUNT_REFUSED_LIMIT] = {"refused_limit", "claims for which shuntd had no fds or memory"},
     [COUNT_REFUSED_UNKNOWN] = {"refused_unknown", "channels asked for that there are not"},
+    [COUNT_REFUSED_LANE] = {"refused_lane", "claims whose two ends have no lane in common"},
+    [COUNT_RELAYED_TOTAL] = {"relayed_total", "messages brought from lane to lane"},
 };
 
 const struct counter_text connection_texts[] = {

@@ -2,7 +2,7 @@
 noinst_LTLIBRARIES += libcm.la
 libcm_la_SOURCES = \
 	src/cm/choice.h src/cm/choice.c \
-	src/cm/cm.h src/cm/cm.c src/cm/fd.c \
+	src/cm/cm.h src/cm/cm.c src/cm/heard.c src/cm/manager.h src/cm/fd.c \
 	src/cm/record.h \
 	src/cm/ask.h src/cm/ask.c \
 	src/cm/counters.h src/cm/counters.c \

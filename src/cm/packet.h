@@ -13,9 +13,10 @@
 #include "cm/record.h"
 #include "proto/control.pb-c.h"
 
-#define PACKET_VERSION     2
+#define PACKET_VERSION     3
 #define PACKET_MAX_BYTES   65536 // received
-#define PACKET_SENT_BYTES  2048  // sent: no message of ours is longer
+#define PACKET_SENT_BYTES  2048  // sent: no message of ours is longer, but for a Relay
+#define PACKET_RELAY_BYTES (CM_RELAY_MAX_BYTES + 64) // the longest Relay
 #define PACKET_MAX_FDS     4
 #define PACKET_SPIN_BYTES  64    // of the host page, for one client's count
 #define PACKET_PAGE_BYTES  65536 // the host page: as long as the longest page of any machine
@@ -32,8 +33,9 @@ struct packet {
     _Alignas(16) uint8_t arena[PACKET_ARENA_BYTES];
 };
 
-// Sends msg with copies of the fds, which stay the caller's. Returns 0, or -errno: -EAGAIN (the
-// receiver does not keep up), -EMSGSIZE, -EPIPE, -ECONNRESET, -ETOOMANYREFS.
+// Sends msg, of at most PACKET_SENT_BYTES, with copies of the fds, which stay the caller's. Returns
+// 0, or -errno: -EAGAIN (the receiver does not keep up), -EMSGSIZE, -EPIPE, -ECONNRESET,
+// -ETOOMANYREFS.
 int packet_send(int sock, const Ctl__Envelope *msg, const int *fds, int n_fds);
 
 // The same for a message that was packed before.

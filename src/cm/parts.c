@@ -6,7 +6,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-int cm_parts_open(struct cm_parts *parts, uint32_t ring_bytes)
+// Makes the memfd, and the bells of the sides that are bits of sides.
+static int open_some(struct cm_parts *parts, uint32_t ring_bytes, unsigned sides)
 {
     int err = 0;
 
@@ -15,6 +16,8 @@ int cm_parts_open(struct cm_parts *parts, uint32_t ring_bytes)
     if (parts->memfd < 0)
         err = parts->memfd;
     for (int side = 0; side < 2 && !err; side++) {
+        if (!(sides & 1u << side))
+            continue;
         parts->bell[side] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (parts->bell[side] < 0)
             err = -errno;
@@ -22,6 +25,16 @@ int cm_parts_open(struct cm_parts *parts, uint32_t ring_bytes)
     if (err)
         cm_parts_close(parts);
     return err;
+}
+
+int cm_parts_open(struct cm_parts *parts, uint32_t ring_bytes)
+{
+    return open_some(parts, ring_bytes, 3);
+}
+
+int cm_parts_open_mirror(struct cm_parts *parts, uint32_t ring_bytes, int side)
+{
+    return open_some(parts, ring_bytes, 1u << side);
 }
 
 void cm_parts_close(struct cm_parts *parts)

@@ -23,6 +23,9 @@ struct cm_parts {
 // 0 or -errno; then *parts is CM_PARTS_NONE.
 int cm_parts_open(struct cm_parts *parts, uint32_t ring_bytes);
 
+// The same for one side of a mirrored channel: the memfd, and the bell of that side.
+int cm_parts_open_mirror(struct cm_parts *parts, uint32_t ring_bytes, int side);
+
 // Legal on CM_PARTS_NONE.
 void cm_parts_close(struct cm_parts *parts);
 

@@ -18,6 +18,9 @@
 #define CM_CHUNK_VERSION 1
 #define CM_LANES         4 // as enum shunt_lane: kernel, shm, rdma, tcp
 
+#define CM_ENDPOINT_MAX_BYTES 512
+#define CM_RELAY_MAX_BYTES    16384
+
 struct cm_chunk {
     uint32_t magic, version;
     uint32_t stride; // bytes from slot to slot

@@ -2,11 +2,14 @@
 #include "daemon/client.h"
 
 #include "base/log.h"
+#include "base/util.h"
 #include "cm/packet.h"
+#include "daemon/channel.h"
 #include "daemon/letgo.h"
 #include "daemon/out.h"
 #include "daemon/report.h"
 #include "daemon/stay.h"
+#include "shunt/info.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,6 +21,7 @@
 
 #define PACKETS_A_ROUND 32 // of one client, before the next has its turn
 #define MAX_SHOWN       1024
+#define RELAYS_UNREAD   (512 << 10) // bytes; a channel whose receiver leaves more ends
 
 // A chunk under the name that the client gave it.
 struct shown {
@@ -50,18 +54,54 @@ static void turn_away(struct client *client, enum counter why, const char *reaso
 
 static void tell_matched(struct client *client, const struct side *side)
 {
-    const struct cm_parts *parts = &side->conn->parts;
-    int me = side_index(side), fds[] = {parts->memfd, parts->bell[me], parts->bell[!me]};
+    const struct side *other = &side->conn->side[!side_index(side)];
     Ctl__Matched matched = CTL__MATCHED__INIT;
     Ctl__Envelope msg;
+    int fds[3];
 
+    channel_fds(side, fds);
     matched.cookie = side->proof.cookie;
-    matched.side = (uint32_t)me;
+    matched.side = (uint32_t)side_index(side);
+    matched.lane = side->conn->lane;
+    matched.channel_id = side->conn->id;
+    matched.peer_endpoint = (ProtobufCBinaryData){other->endpoint_bytes, other->endpoint};
     PACKET_INIT(&msg, MATCHED, matched, &matched);
     client_send(client, &msg, fds, 3);
 }
 
-const struct registry_events client_events = {.matched = tell_matched, .refused = refuse};
+static bool tell_relayed(struct client *client, const struct side *side, const uint8_t *bytes,
+                         size_t n)
+{
+    Ctl__Relay relay = CTL__RELAY__INIT;
+    Ctl__Envelope msg;
+
+    if (client->out_bytes + n > RELAYS_UNREAD)
+        return false;
+    relay.cookie = side->proof.cookie;
+    relay.payload = (ProtobufCBinaryData){n, (uint8_t *)(uintptr_t)bytes};
+    PACKET_INIT(&msg, RELAY, relay, &relay);
+    client_send(client, &msg, NULL, 0);
+    client->clients->count[COUNT_RELAYED_TOTAL]++;
+    channel_ring(side);
+    return true;
+}
+
+static void tell_peer_gone(struct client *client, const struct side *side, enum cm_gone why)
+{
+    Ctl__PeerGone gone = CTL__PEER_GONE__INIT;
+    Ctl__Envelope msg;
+
+    gone.cookie = side->proof.cookie;
+    gone.reason = (Ctl__PeerGone__Reason)why;
+    PACKET_INIT(&msg, PEER_GONE, peer_gone, &gone);
+    client_send(client, &msg, NULL, 0);
+    channel_ring(side);
+}
+
+const struct registry_events client_events = {.matched = tell_matched,
+                                              .refused = refuse,
+                                              .relayed = tell_relayed,
+                                              .peer_gone = tell_peer_gone};
 
 // ---- what clients say ----
 
@@ -218,11 +258,21 @@ static void refuse_proof(struct client *client, uint64_t cookie, const struct pa
     refuse(client, cookie, p->fds_lost ? COUNT_REFUSED_LIMIT : COUNT_REFUSED_PROOF, reason);
 }
 
+// Those lanes that shuntd knows.
+static void read_lanes(const Ctl__Claim *said, struct claim *claim)
+{
+    for (size_t i = 0; i < said->n_lanes && claim->n_lanes < ARRAY_LEN(claim->lanes); i++)
+        if (said->lanes[i] == SHUNT_LANE_SHM || said->lanes[i] == SHUNT_LANE_RDMA)
+            claim->lanes[claim->n_lanes++] = (uint8_t)said->lanes[i];
+}
+
 static void on_claim(struct client *client, const Ctl__Claim *said, struct packet *p)
 {
     struct claim claim = {.ring_bytes = said->ring_bytes,
                           .cross_user = said->cross_user,
-                          .chunk_slot = said->chunk_slot};
+                          .chunk_slot = said->chunk_slot,
+                          .endpoint = said->endpoint.data,
+                          .endpoint_bytes = said->endpoint.len};
     const char *reason = p->n_fds || p->fds_lost ? prove_claim(client, said, p, &claim.proof)
                                                  : look_up_claim(client, said, &claim.proof);
     const struct shown *shown;
@@ -231,6 +281,12 @@ static void on_claim(struct client *client, const Ctl__Claim *said, struct packe
         refuse_proof(client, said->cookie, p, reason);
         return;
     }
+    if (said->endpoint.len > CM_ENDPOINT_MAX_BYTES) {
+        refuse(client, said->cookie, COUNT_REFUSED_BAD_MESSAGE, "the endpoint is too long");
+        diag_forget(&client->clients->registry->diag, claim.proof.flow.netns);
+        return;
+    }
+    read_lanes(said, &claim);
     shown = shown_find(client, said->chunk_id);
     claim.chunk = shown ? shown->chunk : NULL;
     registry_claim(client->clients->registry, client, client->user, &client->holds, &claim);
@@ -238,14 +294,14 @@ static void on_claim(struct client *client, const Ctl__Claim *said, struct packe
 
 static void tell_attached(struct client *client, const struct side *side)
 {
-    const struct cm_parts *parts = &side->conn->parts;
-    int me = side_index(side);
-    int fds[] = {parts->memfd, parts->bell[me], parts->bell[!me], side->chunk->fd};
+    int fds[4] = {[3] = side->chunk->fd};
     Ctl__Attached attached = CTL__ATTACHED__INIT;
     Ctl__Envelope msg;
 
+    channel_fds(side, fds);
     attached.cookie = side->proof.cookie;
-    attached.side = (uint32_t)me;
+    attached.side = (uint32_t)side_index(side);
+    attached.channel_id = side->conn->id;
     attached.chunk_slot = side->chunk_slot;
     PACKET_INIT(&msg, ATTACHED, attached, &attached);
     client_send(client, &msg, fds, 4);
@@ -298,6 +354,15 @@ static void on_is_client(struct client *client, const Ctl__IsClient *said)
     client_send(client, &msg, NULL, 0);
 }
 
+static void on_relay(struct client *client, const Ctl__Relay *said)
+{
+    if (said->payload.len == 0 || said->payload.len > CM_RELAY_MAX_BYTES)
+        turn_away(client, COUNT_REFUSED_BAD_MESSAGE, "a relayed message has an impossible length");
+    else
+        registry_relay(client->clients->registry, client, said->cookie, said->payload.data,
+                       said->payload.len);
+}
+
 static void dispatch(struct client *client, struct packet *p)
 {
     const Ctl__Envelope *msg = p->msg;
@@ -327,6 +392,9 @@ static void dispatch(struct client *client, struct packet *p)
         break;
     case CTL__ENVELOPE__BODY_STAT:
         report_begin(client);
+        break;
+    case CTL__ENVELOPE__BODY_RELAY:
+        on_relay(client, msg->relay);
         break;
     case CTL__ENVELOPE__BODY_STAY:
         stay_add(client);

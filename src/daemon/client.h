@@ -33,6 +33,7 @@ struct client {
     bool dying;         // nothing more is read or sent
     struct list out;    // of struct out_packet, oldest first
     uint32_t n_out;
+    size_t out_bytes;
     struct list holds;  // of struct hold
     struct list chunks; // of struct shown
     uint32_t n_chunks;

@@ -10,6 +10,7 @@ libdaemon_la_SOURCES = \
 	src/daemon/report.h src/daemon/report.c \
 	src/daemon/stay.h src/daemon/stay.c \
 	src/daemon/registry.h src/daemon/registry.c \
+	src/daemon/channel.h src/daemon/channel.c \
 	src/daemon/proof.h src/daemon/proof.c \
 	src/daemon/diag.h src/daemon/diag.c \
 	src/daemon/chunk.h src/daemon/chunk.c \

@@ -77,6 +77,7 @@ static void enqueue(struct client *client, const Ctl__Envelope *msg, const int *
     }
     list_add_tail(&client->out, &p->link);
     client->n_out++;
+    client->out_bytes += p->n_bytes;
     watch_for(client);
 }
 
@@ -87,12 +88,14 @@ static bool may_pass(int err)
 
 void client_send(struct client *client, const Ctl__Envelope *msg, const int *fds, int n_fds)
 {
+    static uint8_t bytes[PACKET_RELAY_BYTES]; // no message of shuntd's is longer
     int err = -EAGAIN;
 
     if (client->dying)
         return;
     if (list_empty(&client->out))
-        err = packet_send(client->watch.fd, msg, fds, n_fds);
+        err =
+            packet_send_bytes(client->watch.fd, bytes, ctl__envelope__pack(msg, bytes), fds, n_fds);
     if (may_pass(err))
         enqueue(client, msg, fds, n_fds);
     else if (err)
@@ -110,8 +113,9 @@ bool client_flush(struct client *client)
         if (err)
             client_die(client);
         list_del(&p->link);
-        packet_free(p);
         client->n_out--;
+        client->out_bytes -= p->n_bytes;
+        packet_free(p);
     }
     watch_for(client);
     return !client->dying;
@@ -126,4 +130,5 @@ void client_discard(struct client *client)
         packet_free(p);
     }
     client->n_out = 0;
+    client->out_bytes = 0;
 }

@@ -5,6 +5,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "daemon/channel.h"
+#include "shunt/info.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +16,6 @@
 #define SWEEP_FIRST_NS (10 * NS_PER_MS)
 #define SWEEP_LAST_NS  NS_PER_S
 #define SWEEP_BATCH    256 // orphans looked at in one go
-#define CHANNEL_FDS    3
 
 // ---- finding ----
 
@@ -108,8 +109,8 @@ static struct conn *conn_new(struct registry *r, const struct flow *flow)
 
     if (!conn)
         return NULL;
-    conn->parts = CM_PARTS_NONE;
     for (int i = 0; i < 2; i++) {
+        conn->parts[i] = CM_PARTS_NONE;
         conn->side[i].conn = conn;
         list_init(&conn->side[i].holds);
         list_init(&conn->side[i].orphan);
@@ -118,38 +119,9 @@ static struct conn *conn_new(struct registry *r, const struct flow *flow)
     return conn;
 }
 
-// The distinct users of a channel: 1 or 2 of them.
-static int users_of(const struct conn *conn, struct user *users[2])
-{
-    users[0] = conn->side[0].user;
-    users[1] = conn->side[1].user;
-    return users[0] == users[1] ? 1 : 2;
-}
-
-static void uncharge(struct user *user, uint32_t ring_bytes)
-{
-    user_drop_channel(user, 2 * (uint64_t)ring_bytes);
-    user_drop_fds(user, CHANNEL_FDS);
-}
-
-static void close_channel(struct registry *r, struct conn *conn)
-{
-    struct user *users[2];
-
-    if (!conn->ring_bytes)
-        return;
-    for (int i = users_of(conn, users); i-- > 0;)
-        uncharge(users[i], conn->ring_bytes);
-    cm_parts_close(&conn->parts);
-    r->count[COUNT_CHANNELS]--;
-    r->count[COUNT_RING_BYTES] -= 2 * (uint64_t)conn->ring_bytes;
-    r->count[COUNT_CLOSED_TOTAL]++;
-    conn->ring_bytes = 0;
-}
-
 static void conn_free(struct registry *r, struct conn *conn)
 {
-    close_channel(r, conn);
+    channel_close(r, conn);
     table_del(&r->flows, &conn->by_flow);
     free(conn);
 }
@@ -172,92 +144,73 @@ static void side_end(struct registry *r, struct side *side)
     diag_forget(&r->diag, side->proof.flow.netns);
     chunk_put(side->chunk);
     side->chunk = NULL;
+    free(side->endpoint);
+    side->endpoint = NULL;
     side->state = SIDE_NONE;
     if (conn->side[!side_index(side)].state == SIDE_NONE)
         conn_free(r, conn);
 }
 
-// Ends both sides, telling those that wait.
-static void conn_end(struct registry *r, struct conn *conn, enum counter why, const char *reason)
+static void conn_end_sides(struct registry *r, struct conn *conn)
 {
     struct side *second = &conn->side[1];
     bool both = conn->side[0].state != SIDE_NONE && second->state != SIDE_NONE;
 
-    for (int i = 0; i < 2; i++)
-        if (conn->side[i].state == SIDE_CLAIMED)
-            refuse_side(r, &conn->side[i], why, reason);
     side_end(r, &conn->side[conn->side[0].state == SIDE_NONE]);
     if (both)
         side_end(r, second);
 }
 
+// A mirrored channel cannot go on with one side: tells the others than that which is gone.
+static void tell_gone(struct registry *r, struct conn *conn, const struct side *gone,
+                      enum cm_gone why)
+{
+    for (int i = 0; i < 2; i++) {
+        struct side *side = &conn->side[i];
+
+        if (side == gone || side->state != SIDE_LINKED)
+            continue;
+        list_for_each (it, &side->holds)
+            r->events->peer_gone(list_entry(it, struct hold, of_side)->client, side, why);
+    }
+}
+
+// Ends both sides, telling those that wait.
+static void conn_end(struct registry *r, struct conn *conn, enum counter why, const char *reason)
+{
+    for (int i = 0; i < 2; i++)
+        if (conn->side[i].state == SIDE_CLAIMED)
+            refuse_side(r, &conn->side[i], why, reason);
+    if (channel_is_mirrored(conn))
+        tell_gone(r, conn, NULL, CM_GONE_OVER);
+    conn_end_sides(r, conn);
+}
+
 // ---- matching ----
-
-static const char *charge(struct registry *r, struct user *user, uint32_t ring_bytes,
-                          enum counter *why)
-{
-    const char *reason = user_add_channel(&r->users, user, 2 * (uint64_t)ring_bytes);
-
-    *why = COUNT_REFUSED_BUDGET;
-    if (reason || !user_add_fds(&r->users, user, CHANNEL_FDS))
-        return reason;
-    user_drop_channel(user, 2 * (uint64_t)ring_bytes);
-    *why = COUNT_REFUSED_LIMIT;
-    return "the user makes shuntd hold too many file descriptors";
-}
-
-static const char *charge_both(struct registry *r, struct conn *conn, uint32_t ring_bytes,
-                               enum counter *why)
-{
-    struct user *users[2];
-    bool two = users_of(conn, users) == 2;
-    const char *reason = charge(r, users[0], ring_bytes, why);
-
-    if (reason || !two)
-        return reason;
-    reason = charge(r, users[1], ring_bytes, why);
-    if (reason)
-        uncharge(users[0], ring_bytes);
-    return reason;
-}
-
-// NULL, or why the two sides can have no channel.
-static const char *open_channel(struct registry *r, struct conn *conn, enum counter *why)
-{
-    const struct side *a = &conn->side[0], *b = &conn->side[1];
-    uint32_t ring_bytes = cm_ring_size(MIN(a->ring_bytes, b->ring_bytes));
-    const char *reason;
-    int err;
-
-    *why = COUNT_REFUSED_USER;
-    if (a->user != b->user && !(a->cross_user && b->cross_user))
-        return "the peer belongs to another user";
-    *why = COUNT_REFUSED_BAD_MESSAGE;
-    if (!ring_bytes)
-        return "the ring is too small";
-    reason = charge_both(r, conn, ring_bytes, why);
-    if (reason)
-        return reason;
-    conn->ring_bytes = ring_bytes; // from here on close_channel() takes back
-    r->count[COUNT_CHANNELS]++;
-    r->count[COUNT_RING_BYTES] += 2 * (uint64_t)ring_bytes;
-    err = cm_parts_open(&conn->parts, ring_bytes);
-    *why = COUNT_REFUSED_LIMIT;
-    return !err                               ? NULL
-           : err == -EMFILE || err == -ENFILE ? "shuntd has no file descriptors left"
-                                              : "shuntd has no memory for the rings";
-}
 
 static struct client *claimer(const struct side *side)
 {
     return list_entry(side->holds.next, struct hold, of_side)->client;
 }
 
+static uint64_t new_id(void)
+{
+    uint64_t id = 0;
+
+    while (!id)
+        if (getrandom(&id, sizeof id, 0) != sizeof id)
+            id = clock_now_ns();
+    return id;
+}
+
 static void match(struct registry *r, struct conn *conn)
 {
-    enum counter why;
-    const char *reason = open_channel(r, conn, &why);
+    uint8_t lane = channel_lane(conn);
+    enum counter why = COUNT_REFUSED_LANE;
+    const char *reason = "the two ends have no lane in common";
 
+    if (lane != SHUNT_LANE_KERNEL)
+        reason = channel_open(r, conn, lane, new_id(), &why);
     if (reason) {
         conn_end(r, conn, why, reason);
         return;
@@ -309,6 +262,19 @@ static void supersede(struct registry *r, const struct client *client, const str
         conn_end(r, conn, COUNT_REFUSED_STALE, "the connection is over");
 }
 
+static int keep_endpoint(struct side *side, const struct claim *claim)
+{
+    side->endpoint = malloc(MAX(claim->endpoint_bytes, (size_t)1));
+    if (!side->endpoint) {
+        hold_free(hold_find(side, claimer(side)));
+        return -ENOMEM;
+    }
+    side->endpoint_bytes = claim->endpoint_bytes;
+    if (claim->endpoint_bytes)
+        memcpy(side->endpoint, claim->endpoint, claim->endpoint_bytes);
+    return 0;
+}
+
 static struct side *side_make(struct registry *r, struct client *client, struct user *user,
                               struct list *holds, const struct claim *claim)
 {
@@ -320,7 +286,7 @@ static struct side *side_make(struct registry *r, struct client *client, struct 
     if (!conn)
         return NULL;
     side = &conn->side[claim->proof.side];
-    if (hold_add(side, client, holds)) {
+    if (hold_add(side, client, holds) || keep_endpoint(side, claim)) {
         if (conn->side[!claim->proof.side].state == SIDE_NONE)
             conn_free(r, conn);
         return NULL;
@@ -332,6 +298,8 @@ static struct side *side_make(struct registry *r, struct client *client, struct 
     side->cross_user = claim->cross_user;
     side->chunk = chunk_ref(claim->chunk);
     side->chunk_slot = claim->chunk_slot;
+    memcpy(side->lanes, claim->lanes, sizeof side->lanes);
+    side->n_lanes = claim->n_lanes;
     table_add(&r->cookies, &side->by_cookie, cookie_hash(r, claim->proof.cookie));
     r->count[COUNT_CLAIMS]++;
     return side;
@@ -353,14 +321,33 @@ void registry_claim(struct registry *r, struct client *client, struct user *user
     r->events->refused(client, claim->proof.cookie, COUNT_REFUSED_LIMIT, "shuntd has no memory");
 }
 
+static void conn_cut(struct registry *r, struct conn *conn)
+{
+    tell_gone(r, conn, NULL, CM_GONE_CUT);
+    conn_end_sides(r, conn);
+}
+
+// The last client of a mirrored channel's side has let go. No other process can go on with it.
+static void mirror_let_go(struct registry *r, struct side *side, enum cm_gone why)
+{
+    struct conn *conn = side->conn;
+
+    tell_gone(r, conn, side, why);
+    conn_end_sides(r, conn);
+}
+
 // The last client has let go. A process that never spoke to us may still have the socket: forked,
 // or given it. Then the channel waits for it to attach.
-static void side_let_go(struct registry *r, struct side *side)
+static void side_let_go(struct registry *r, struct side *side, enum cm_gone why)
 {
     enum diag_answer answer = DIAG_GONE;
 
     if (!list_empty(&side->holds))
         return;
+    if (side->state == SIDE_LINKED && channel_is_mirrored(side->conn)) {
+        mirror_let_go(r, side, why);
+        return;
+    }
     if (side->state == SIDE_LINKED)
         answer = diag_ask(&r->diag, &side->proof);
     if (answer == DIAG_GONE || answer == DIAG_UNKNOWN) {
@@ -381,7 +368,20 @@ void registry_drop(struct registry *r, struct client *client, uint64_t cookie)
     if (!hold)
         return;
     hold_free(hold);
-    side_let_go(r, side);
+    side_let_go(r, side, CM_GONE_LEFT);
+}
+
+void registry_relay(struct registry *r, const struct client *client, uint64_t cookie,
+                    const uint8_t *bytes, size_t n)
+{
+    struct side *side = side_find(r, cookie), *other;
+
+    if (!side || side->state != SIDE_LINKED || !channel_is_mirrored(side->conn) ||
+        !hold_find(side, client))
+        return;
+    other = &side->conn->side[!side_index(side)];
+    if (!r->events->relayed(claimer(other), other, bytes, n))
+        conn_cut(r, side->conn);
 }
 
 const struct side *registry_attach(struct registry *r, struct client *client, struct user *user,
@@ -394,6 +394,8 @@ const struct side *registry_attach(struct registry *r, struct client *client, st
 
     if (!side || side->state != SIDE_LINKED || !side->chunk) {
         reason = "the connection has no channel";
+    } else if (channel_is_mirrored(side->conn)) {
+        reason = "the channel's lane belongs to another process";
     } else if (side->user != user) {
         why = COUNT_REFUSED_USER;
         reason = "the connection belongs to another user";
@@ -417,7 +419,7 @@ void registry_leave(struct registry *r, struct list *holds)
         struct side *side = hold->side;
 
         hold_free(hold);
-        side_let_go(r, side);
+        side_let_go(r, side, CM_GONE_DIED);
     }
 }
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/siphash.h"
+#include "cm/cm.h"
 #include "cm/counters.h"
 #include "cm/parts.h"
 #include "daemon/chunk.h"
@@ -25,6 +26,7 @@ enum side_state {
     SIDE_NONE,    // nobody claimed it, or it is over
     SIDE_CLAIMED, // by one client, which waits
     SIDE_LINKED,  // has the channel
+    SIDE_FAR,     // has the channel, on another host: only its flow and ring_bytes are good
 };
 
 // One end of a connection.
@@ -38,6 +40,10 @@ struct side {
     bool cross_user;
     struct chunk *chunk; // where its state is; NULL: nobody can attach
     uint32_t chunk_slot;
+    uint8_t lanes[CM_LANES]; // enum shunt_lane, best first
+    uint8_t n_lanes;
+    uint8_t *endpoint; // for the peer's lane, on the heap
+    size_t endpoint_bytes;
     struct list holds;  // of struct hold: the clients that use it
     struct list orphan; // in registry.orphans when linked and without holds
 };
@@ -46,8 +52,10 @@ struct side {
 struct conn {
     struct table_node by_flow;
     struct side side[2];
-    struct cm_parts parts;
-    uint32_t ring_bytes; // 0: no channel
+    uint32_t ring_bytes;      // 0: no channel; else what follows is good
+    uint8_t lane;             // enum shunt_lane
+    uint64_t id;              // not 0
+    struct cm_parts parts[2]; // of both sides in [0]; where it is mirrored, by side
 };
 
 // A client's part in a side.
@@ -64,12 +72,19 @@ struct claim {
     bool cross_user;
     struct chunk *chunk; // the registry takes a reference of its own
     uint32_t chunk_slot;
+    uint8_t lanes[CM_LANES]; // enum shunt_lane, best first
+    uint8_t n_lanes;
+    const uint8_t *endpoint; // copied
+    size_t endpoint_bytes;
 };
 
-// How the registry speaks to clients. Neither may call back into the registry.
+// How the registry speaks to clients. None may call back into the registry.
 struct registry_events {
     void (*matched)(struct client *client, const struct side *side);
     void (*refused)(struct client *client, uint64_t cookie, enum counter why, const char *reason);
+    // False: the client leaves too much unread.
+    bool (*relayed)(struct client *client, const struct side *side, const uint8_t *bytes, size_t n);
+    void (*peer_gone)(struct client *client, const struct side *side, enum cm_gone why);
 };
 
 struct registry {
@@ -95,6 +110,11 @@ void registry_claim(struct registry *r, struct client *client, struct user *user
 
 // Takes a claim back, or ends the client's part in a channel. Unknown cookies are ignored.
 void registry_drop(struct registry *r, struct client *client, uint64_t cookie);
+
+// Brings what the client says to the other side of a mirrored channel. What goes to a channel that
+// is over is ignored.
+void registry_relay(struct registry *r, const struct client *client, uint64_t cookie,
+                    const uint8_t *bytes, size_t n);
 
 // Makes the client, which has shown a socket of that cookie, a holder of its side; NULL after an
 // event refused().

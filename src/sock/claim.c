@@ -161,6 +161,8 @@ static uint64_t cookie_of(int fd)
 static void claim(struct conn *c, int fd)
 {
     struct end_place place = end_place(c->end);
+    const struct policy_facts facts = {.local = &c->end->rec.local.sa,
+                                       .remote = &c->end->rec.remote.sa};
     struct cm_wish wish = {
         .local = c->end->rec.local,
         .remote = c->end->rec.remote,
@@ -170,6 +172,7 @@ static void claim(struct conn *c, int fd)
         .chunk_slot = place.slot,
     };
 
+    wish.n_lanes = cm_lanes(&c->rule, &facts, wish.lanes);
     mirror_options(c, fd);
     if (announce)
         end_announce();
@@ -282,9 +285,17 @@ static void refused(void *arg, uint64_t cookie, const char *reason)
     c->stage = CONN_RAW;
 }
 
+static void noted(void *arg, uint64_t cookie, const char *text)
+{
+    struct conn *c = claimed(cookie);
+
+    if (c && !end_has(c->end, END_ATTACHED))
+        conn_reason(c, text);
+}
+
 void self_start(const struct policy *policy)
 {
-    static const struct cm_events events = {matched, refused, NULL};
+    static const struct cm_events events = {.matched = matched, .refused = refused, .noted = noted};
     const char *socket = policy_settings(policy)->daemon_socket;
 
     for (int i = 0; i < BUCKETS; i++)

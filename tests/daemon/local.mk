@@ -3,7 +3,8 @@ DAEMON_TESTS = \
 	tests/daemon/test_claim \
 	tests/daemon/test_hostile \
 	tests/daemon/test_life \
-	tests/daemon/test_limits
+	tests/daemon/test_limits \
+	tests/daemon/test_mirror
 check_PROGRAMS += $(DAEMON_TESTS)
 TESTS += $(DAEMON_TESTS)
 QUICK_TESTS += $(DAEMON_TESTS)
@@ -20,6 +21,9 @@ tests_daemon_test_life_LDADD = libdaemon.la $(TEST_LIBS)
 tests_daemon_test_limits_SOURCES = tests/daemon/test_limits.c $(daemon_rig)
 tests_daemon_test_limits_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
 tests_daemon_test_limits_LDADD = libdaemon.la $(TEST_LIBS)
+tests_daemon_test_mirror_SOURCES = tests/daemon/test_mirror.c $(daemon_rig)
+tests_daemon_test_mirror_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
+tests_daemon_test_mirror_LDADD = libdaemon.la $(TEST_LIBS)
 
 # these wait for a private shuntd to end by itself
 DAEMON_SH = tests/daemon/test_run.sh tests/daemon/test_stat.py

@@ -5,6 +5,7 @@
 #include "base/util.h"
 #include "cm/place.h"
 #include "daemon/daemon.h"
+#include "shunt/info.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -127,8 +128,13 @@ void addresses_of(int sock, union cm_addr *local, union cm_addr *remote)
 
 static void on_matched(void *arg, const struct cm_channel *ch)
 {
-    assert_true(told.n_matched < (int)ARRAY_LEN(told.matched));
-    told.matched[told.n_matched++] = *ch;
+    int n = told.n_matched++;
+
+    assert_true(n < (int)ARRAY_LEN(told.matched));
+    told.matched[n] = *ch;
+    told.matched[n].peer_endpoint = told.endpoint[n];
+    assert_true(ch->peer_endpoint_bytes < sizeof told.endpoint[n]);
+    memcpy(told.endpoint[n], ch->peer_endpoint, ch->peer_endpoint_bytes);
 }
 
 static void on_refused(void *arg, uint64_t cookie, const char *reason)
@@ -138,7 +144,33 @@ static void on_refused(void *arg, uint64_t cookie, const char *reason)
     snprintf(told.reason, sizeof told.reason, "%s", reason);
 }
 
-const struct cm_events rig_events = {on_matched, on_refused, NULL};
+static void on_noted(void *arg, uint64_t cookie, const char *text)
+{
+    told.n_noted++;
+    snprintf(told.note, sizeof told.note, "%s", text);
+}
+
+static void on_relayed(void *arg, uint64_t cookie, const void *bytes, size_t n)
+{
+    assert_true(n <= sizeof told.relay);
+    told.n_relayed++;
+    told.relay_cookie = cookie;
+    told.relay_bytes = n;
+    memcpy(told.relay, bytes, n);
+}
+
+static void on_peer_gone(void *arg, uint64_t cookie, enum cm_gone why)
+{
+    told.n_gone++;
+    told.gone_cookie = cookie;
+    told.gone = why;
+}
+
+const struct cm_events rig_events = {.matched = on_matched,
+                                     .refused = on_refused,
+                                     .noted = on_noted,
+                                     .relayed = on_relayed,
+                                     .peer_gone = on_peer_gone};
 
 void told_clear(void)
 {
@@ -152,14 +184,34 @@ void told_clear(void)
 
 void rig_claim(struct cm *cm, int sock, int chunk_fd)
 {
-    struct cm_wish wish = {
-        .cookie = cookie_of(sock), .ring_bytes = RIG_RING_BYTES, .chunk_fd = chunk_fd};
+    struct cm_wish wish = {.ring_bytes = RIG_RING_BYTES,
+                           .chunk_fd = chunk_fd,
+                           .lanes = {SHUNT_LANE_SHM},
+                           .n_lanes = 1};
 
-    addresses_of(sock, &wish.local, &wish.remote);
-    cm_claim(cm, sock, &wish);
+    rig_wish(cm, sock, &wish);
 }
 
-static void wait_told(struct cm *cm, const int *n, int want)
+void rig_claim_rdma(struct cm *cm, int sock, const char *endpoint)
+{
+    struct cm_wish wish = {.ring_bytes = RIG_RING_BYTES,
+                           .chunk_fd = -1,
+                           .lanes = {SHUNT_LANE_RDMA},
+                           .n_lanes = 1,
+                           .endpoint = endpoint,
+                           .endpoint_bytes = strlen(endpoint)};
+
+    rig_wish(cm, sock, &wish);
+}
+
+void rig_wish(struct cm *cm, int sock, struct cm_wish *wish)
+{
+    wish->cookie = cookie_of(sock);
+    addresses_of(sock, &wish->local, &wish->remote);
+    cm_claim(cm, sock, wish);
+}
+
+void rig_wait_told(struct cm *cm, const int *n, int want)
 {
     uint64_t end = clock_now_ns() + PATIENCE_NS;
 
@@ -172,12 +224,12 @@ static void wait_told(struct cm *cm, const int *n, int want)
 
 void rig_wait_matched(struct cm *cm, int n)
 {
-    wait_told(cm, &told.n_matched, n);
+    rig_wait_told(cm, &told.n_matched, n);
 }
 
 void rig_wait_refused(struct cm *cm, int n)
 {
-    wait_told(cm, &told.n_refused, n);
+    rig_wait_told(cm, &told.n_refused, n);
 }
 
 // ---- by hand ----
@@ -232,6 +284,7 @@ int raw_client(const struct rig *rig)
 void raw_claim(int sock, int tcp, const struct raw_wish *wish)
 {
     Ctl__Claim claim = CTL__CLAIM__INIT;
+    uint32_t lane = wish->lane ? wish->lane : SHUNT_LANE_SHM;
     union cm_addr local, remote;
     Ctl__Address l, r;
     Ctl__Envelope msg;
@@ -242,6 +295,8 @@ void raw_claim(int sock, int tcp, const struct raw_wish *wish)
 
     claim.cookie = wish->cookie ? wish->cookie : cookie_of(tcp);
     claim.ring_bytes = wish->ring_bytes ? wish->ring_bytes : RIG_RING_BYTES;
+    claim.n_lanes = 1;
+    claim.lanes = &lane;
     claim.cross_user = wish->cross_user;
     claim.local = &l;
     claim.remote = &r;

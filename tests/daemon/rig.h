@@ -42,6 +42,13 @@ struct told {
     struct cm_channel matched[8];
     uint64_t refused_cookie;
     char reason[96];
+    char endpoint[8][CM_ENDPOINT_MAX_BYTES + 1]; // by place in matched, a 0 after it
+    int n_noted, n_relayed, n_gone;
+    char note[96];
+    uint64_t relay_cookie, gone_cookie;
+    size_t relay_bytes;
+    uint8_t relay[CM_RELAY_MAX_BYTES];
+    enum cm_gone gone;
 };
 extern struct told told;
 extern const struct cm_events rig_events;
@@ -49,6 +56,15 @@ void told_clear(void); // closes the fds of channels
 
 // Claims sock through the manager of this process, with a ring of RIG_RING_BYTES and no chunk.
 void rig_claim(struct cm *cm, int sock, int chunk_fd);
+
+// The same for lane rdma alone, with an endpoint.
+void rig_claim_rdma(struct cm *cm, int sock, const char *endpoint);
+
+// Fills in cookie and addresses of sock, and claims it.
+void rig_wish(struct cm *cm, int sock, struct cm_wish *wish);
+
+// Polls the manager until *n, a member of told, is want; fails after 15 s.
+void rig_wait_told(struct cm *cm, const int *n, int want);
 
 // Polls the manager until n channels, or refusals, were told; fails after 15 s.
 void rig_wait_matched(struct cm *cm, int n);
@@ -67,6 +83,7 @@ struct raw_wish {
     uint32_t ring_bytes;
     bool cross_user, no_socket;
     int addresses_of; // another socket
+    uint32_t lane;    // 0: shm
 };
 void raw_claim(int sock, int tcp, const struct raw_wish *wish);
 void raw_expect_refused(int sock, const char *reason_part); // the next message

@@ -17,7 +17,10 @@ static void what_went_in_comes_out_once(void **state)
     assert_int_equal(cookies_add(&s, 5), 0);
     assert_int_equal(cookies_add(&s, 5), 0);
     assert_int_equal(s.used, 1);
+    assert_true(cookies_has(&s, 5));
+    assert_false(cookies_has(&s, 6));
     assert_true(cookies_del(&s, 5));
+    assert_false(cookies_has(&s, 5));
     assert_false(cookies_del(&s, 5));
     assert_int_equal(s.used, 0);
     cookies_fini(&s);
