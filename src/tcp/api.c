@@ -136,6 +136,15 @@ void tcp_tx_notify(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
         conn_ready(ctx, c);
 }
 
+uint32_t tcp_unsent(const struct tcp_ctx *ctx, const struct tcp_conn *c)
+{
+    struct ring tx;
+
+    if (!c->has_rings || c->fin_sent || ctx->host->ring(ctx->self, c, TCP_TX, &tx))
+        return 0;
+    return ring_ready(&tx, c->tx_pos + (c->snd_nxt - c->tx_seq));
+}
+
 void tcp_rx_notify(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
 {
     receive_window_opened(ctx, c);
@@ -235,8 +244,10 @@ void tcp_close(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
     }
     c->orphan = 1;
     timer_clear(c, TCP_TIMER_LIFE);
-    if (c->state == TCP_FIN_WAIT_2)
-        timer_set(ctx, c, TCP_TIMER_LIFE, now_ns + ctx->arena->cfg.fin_timeout_ns);
+    if (c->state == TCP_FIN_WAIT_2) {
+        conn_linger2(ctx, c, now_ns);
+        return;
+    }
     if (c->state == TCP_TIME_WAIT) {
         conn_time_wait(ctx, c, now_ns);
         return;

@@ -79,9 +79,7 @@ static inline uint8_t tcp_rcv_wscale(const struct tcp_config *cfg)
     return scale;
 }
 
-// Lists through the `out` member (the ready list) and the `side` member (all others).
-void out_list_append(struct tcp_ctx *ctx, struct tcp_link *list, struct tcp_conn *c);
-void out_list_remove(struct tcp_ctx *ctx, struct tcp_link *list, struct tcp_conn *c);
+// Lists through the `side` member.
 void side_list_append(struct tcp_ctx *ctx, struct tcp_link *list, struct tcp_conn *c);
 void side_list_remove(struct tcp_ctx *ctx, struct tcp_link *list, struct tcp_conn *c);
 

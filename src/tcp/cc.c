@@ -20,6 +20,11 @@ int tcp_cc_named(const char *name)
     return -ENOENT;
 }
 
+const char *tcp_cc_name(uint32_t index)
+{
+    return index < CC_COUNT ? table[index]->name : NULL;
+}
+
 const struct tcp_cc *cc_of(const struct tcp_conn *c)
 {
     return table[c->cc];

@@ -94,10 +94,12 @@ struct tcp_conn {
     uint64_t tx_pos;        // stream position of the first unacknowledged byte, at tx_seq
     uint64_t rx_pos;        // stream position of rcv_nxt (the FIN takes none)
 
-    uint64_t srtt_ns, rttvar_ns; // RFC 6298; 0: no sample yet
-    uint64_t rack_sent_ns;       // RFC 8985: when the newest that was delivered had been sent
+    uint64_t srtt_ns;      // RFC 6298; 0: no sample yet
+    uint32_t rttvar_ns;    // saturates at 4.29 s
+    uint32_t pacing_max;   // TCP_SET_MAX_PACING: bytes a second; 0: none
+    uint64_t rack_sent_ns; // RFC 8985: when the newest that was delivered had been sent
     uint64_t delivered_ns, rate_first_ns; // delivery rate: last delivery; start of the sample
-    uint64_t pacing_rate;                 // bytes a second; 0: not paced
+    uint64_t pacing_rate;                 // of the congestion control: bytes a second; 0: not paced
     uint64_t timer_ns[TCP_TIMERS];        // CLOCK_NEVER: off
     union {
         struct {
@@ -108,6 +110,7 @@ struct tcp_conn {
         struct {                                   // of a listener
             uint32_t backlog, waiting, handshakes; // limit; accept queue; SYN queue
             struct tcp_link accept, syns;          // first and last of both queues
+            uint8_t defer; // TCP_SET_DEFER_ACCEPT, in SYN-ACKs sent again; 0: off
         } listen;
     };
 
@@ -148,9 +151,10 @@ struct tcp_conn {
     uint32_t ready : 1, queued : 1,
         in_table : 1; // in the ready list, a listener's, the demux table
     // options of the program
-    uint32_t nodelay : 1, cork : 1, quickack : 1, keepalive : 1, tune_off : 1, defer : 1;
+    uint32_t nodelay : 1, cork : 1, quickack : 1, keepalive : 1, tune_off : 1;
+    uint32_t deferred : 1; // of a child: its handshake is through, but TCP_SET_DEFER_ACCEPT waits
     uint32_t tfo : 1;      // Fast Open wanted
-    uint32_t tfo_data : 1; // our SYN carried data
+    uint32_t tfo_data : 1; // the SYN carried data, and (once established) it was taken
     uint32_t tfo_ask : 1;  // of a child: its SYN-ACK brings a cookie
     // loss detection
     uint8_t reordered : 1, tlp_out : 1, tlp_retrans : 1, wnd_limited : 1;
@@ -164,6 +168,7 @@ struct tcp_conn {
     uint8_t tos;
     uint8_t soft_error; // errno of the last soft ICMP error: why a handshake timed out
     uint8_t rack_mult, rack_persist, syn_retries, keep_count;
+    uint8_t linger2_s; // TCP_SET_LINGER2
 
     uint16_t mss;       // payload bytes of a full segment to this peer, options taken off
     uint16_t mss_peer;  // what its SYN said
@@ -210,9 +215,10 @@ struct tcp_conn {
     uint32_t tune_us, tune_seq;
 
     uint32_t keep_idle_ms, keep_interval_ms, user_timeout_ms;
-    uint32_t listener;    // of a child until it is accepted
-    struct tcp_link out;  // list of connections with something to send
-    struct tcp_link side; // accept queue, TIME-WAIT list or free list
+    uint32_t listener;     // of a child until it is accepted
+    uint32_t segs_retrans; // segments that were sent again
+    uint32_t ready_next;   // list of connections with something to send
+    struct tcp_link side;  // accept queue, TIME-WAIT list or free list
 };
 
 _Static_assert(sizeof(struct tcp_conn) <= 512, "a connection costs at most 512 bytes");

@@ -146,15 +146,11 @@ int tcp_attach(struct tcp_ctx *ctx, void *mem, const struct tcp_host *host, void
 
 int tcp_output(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_sink *sink)
 {
-    struct tcp_link *ready = &ctx->arena->ready;
+    struct tcp_conn *c;
 
-    while (ready->next != TCP_NONE) {
-        struct tcp_conn *c = &ctx->conns[ready->next];
-        int err;
+    while ((c = conn_next_ready(ctx)) != NULL) {
+        int err = tcp_conn_output(ctx, c, now_ns, sink);
 
-        out_list_remove(ctx, ready, c);
-        c->ready = 0;
-        err = tcp_conn_output(ctx, c, now_ns, sink);
         if (err)
             return err;
     }

@@ -158,13 +158,14 @@ static bool fin_acknowledged(struct in *in)
     switch (c->state) {
     case TCP_FIN_WAIT_1:
         tcp_conn_move(in->ctx, c, TCP_FIN_WAIT_2);
-        if (c->orphan)
-            timer_set(in->ctx, c, TCP_TIMER_LIFE, in->now_ns + in->ctx->arena->cfg.fin_timeout_ns);
-        return true;
+        in->ctx->events |= TCP_EV_DRAINED;
+        return !c->orphan || conn_linger2(in->ctx, c, in->now_ns);
     case TCP_CLOSING:
+        in->ctx->events |= TCP_EV_DRAINED;
         conn_time_wait(in->ctx, c, in->now_ns);
         return true;
     case TCP_LAST_ACK:
+        in->ctx->events |= TCP_EV_DRAINED;
         conn_end(in->ctx, c, 0);
         return false;
     default:
@@ -185,9 +186,11 @@ static bool input_ack_syn_received(struct in *in)
     if (!c->active && !c->has_rings) {
         const struct tcp_conn *l = &in->ctx->conns[c->listener];
 
-        // TCP_DEFER_ACCEPT: the bare ACK is not enough, the data that follows is
-        if (l->defer && !in->len && !(in->flags & SEG_FIN))
+        // TCP_DEFER_ACCEPT: the bare ACK is not enough until the time is over
+        if (c->retries < l->listen.defer && !in->len && !(in->flags & SEG_FIN)) {
+            c->deferred = 1;
             return false;
+        }
         if (!input_offer_child(in->ctx, c))
             return false;
     }

@@ -29,6 +29,7 @@ static void inherit(struct tcp_conn *c, const struct tcp_conn *l)
     c->cc = l->cc;
     c->tune_off = l->tune_off;
     c->rcv_limit = l->rcv_limit;
+    c->linger2_s = l->linger2_s;
 }
 
 struct tcp_conn *input_make_child(struct in *in, uint32_t iss)
@@ -96,8 +97,10 @@ static void take_syn_data(struct in *in, struct tcp_conn *c)
     data.c = c;
     data.seq++;
     c->rcv_adv = c->rcv_nxt + c->rcv_limit;
-    if (receive_in_order(&data))
+    if (receive_in_order(&data)) {
         tcp_count(in->ctx, tfo_in);
+        c->tfo_data = 1;
+    }
     conn_tell(in->ctx, c, in->ctx->events);
     in->ctx->events = 0;
 }

@@ -76,6 +76,7 @@ static void resend_syn_data(struct in *in)
 
     if (!c->tfo_data || in->seg->ack == c->snd_nxt)
         return;
+    c->tfo_data = 0;
     scoreboard_mark_all(in->ctx, c);
     recovery_simple_retransmit(in->ctx, c);
 }

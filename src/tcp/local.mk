@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 noinst_LTLIBRARIES += libtcp.la
 libtcp_la_SOURCES = \
-	src/tcp/tcp.h src/tcp/conn.h src/tcp/engine.c src/tcp/api.c src/tcp/options.c \
+	src/tcp/tcp.h src/tcp/conn.h src/tcp/engine.c src/tcp/api.c src/tcp/options.c src/tcp/snapshot.h \
+	src/tcp/snapshot.c \
 	src/tcp/arena.h src/tcp/arena.c src/tcp/span.h src/tcp/span.c \
 	src/tcp/machine.h src/tcp/machine.c src/tcp/timers.h src/tcp/timers.c \
 	src/tcp/demux.h src/tcp/demux.c src/tcp/isn.h src/tcp/isn.c src/tcp/cookie.h src/tcp/cookie.c \

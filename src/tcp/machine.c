@@ -53,6 +53,12 @@ void tcp_conn_move(struct tcp_ctx *ctx, struct tcp_conn *c, enum tcp_state to)
         ctx->host->moved(ctx->self, c, from, to);
 }
 
+static void pool_give(struct tcp_ctx *ctx, struct tcp_conn *c)
+{
+    c->side.next = ctx->arena->conn_free;
+    ctx->arena->conn_free = conn_index(ctx, c);
+}
+
 static uint32_t pool_take(struct tcp_ctx *ctx)
 {
     struct tcp_arena *a = ctx->arena;
@@ -82,7 +88,7 @@ static void set_defaults(const struct tcp_config *cfg, struct tcp_conn *c)
 {
     c->hash_next = c->listener = TCP_NONE;
     c->span_first = c->span_last = c->span_hint = c->ooo_first = TCP_NONE;
-    c->side.next = c->side.prev = c->out.next = c->out.prev = TCP_NONE;
+    c->side.next = c->side.prev = c->ready_next = TCP_NONE;
     for (int t = 0; t < TCP_TIMERS; t++)
         c->timer_ns[t] = CLOCK_NEVER;
     wheel_node_init(&c->wheel);
@@ -141,23 +147,44 @@ void conn_free(struct tcp_ctx *ctx, struct tcp_conn *c)
     demux_remove(ctx, c);
     span_clear(ctx, c);
     timer_clear_all(ctx, c);
-    if (c->ready)
-        out_list_remove(ctx, &ctx->arena->ready, c);
     if (ctx->last == c)
         ctx->last = NULL;
-    c->ready = 0;
     c->in_use = 0;
-    c->side.next = ctx->arena->conn_free;
-    ctx->arena->conn_free = conn_index(ctx, c);
+    if (!c->ready) // else the list leads to it still, and conn_next_ready() gives it back
+        pool_give(ctx, c);
     ctx->arena->counters.conns--;
 }
 
 void conn_ready(struct tcp_ctx *ctx, struct tcp_conn *c)
 {
+    struct tcp_link *list = &ctx->arena->ready;
+    uint32_t i = conn_index(ctx, c);
+
     if (c->ready)
         return;
     c->ready = 1;
-    out_list_append(ctx, &ctx->arena->ready, c);
+    c->ready_next = TCP_NONE;
+    if (list->next == TCP_NONE)
+        list->next = i;
+    else
+        ctx->conns[list->prev].ready_next = i;
+    list->prev = i;
+}
+
+struct tcp_conn *conn_next_ready(struct tcp_ctx *ctx)
+{
+    struct tcp_link *list = &ctx->arena->ready;
+
+    while (list->next != TCP_NONE) {
+        struct tcp_conn *c = &ctx->conns[list->next];
+
+        list->next = c->ready_next;
+        c->ready = 0;
+        if (c->in_use)
+            return c;
+        pool_give(ctx, c);
+    }
+    return NULL;
 }
 
 int conn_attach_rings(struct tcp_ctx *ctx, struct tcp_conn *c)
@@ -203,6 +230,20 @@ void conn_end(struct tcp_ctx *ctx, struct tcp_conn *c, int error)
         conn_ready(ctx, c);
     else
         conn_free(ctx, c);
+}
+
+bool conn_linger2(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)
+{
+    uint64_t ns = c->linger2_s ? c->linger2_s * NS_PER_S : ctx->arena->cfg.fin_timeout_ns;
+
+    if (c->linger2_s == TCP_LINGER2_NONE) {
+        c->rst_now = 1;
+        conn_end(ctx, c, 0);
+        return false;
+    }
+    conn_release_rings(ctx, c);
+    timer_set(ctx, c, TCP_TIMER_LIFE, now_ns + ns);
+    return true;
 }
 
 void conn_time_wait(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)

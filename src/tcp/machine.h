@@ -28,11 +28,18 @@ void conn_release_rings(struct tcp_ctx *ctx, struct tcp_conn *c);
 // Takes a child out of its listener's queue; nothing where it is in none.
 void conn_leave_listener(struct tcp_ctx *ctx, struct tcp_conn *c);
 
+// In FIN-WAIT-2 with the host gone: the rings go back, and the peer has so much time for its FIN.
+// False where it has none (TCP_LINGER2_NONE), and c is gone.
+bool conn_linger2(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns);
+
 // Enters TIME-WAIT, or starts its time anew (RFC 9293, 3.10.7.4).
 void conn_time_wait(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns);
 
 // Puts c into the list of those that tcp_output() visits.
 void conn_ready(struct tcp_ctx *ctx, struct tcp_conn *c);
+
+// Takes the first one out of that list; NULL where it is empty.
+struct tcp_conn *conn_next_ready(struct tcp_ctx *ctx);
 
 // An ACK came: is there anything that it lets go?
 static inline void conn_ready_if_blocked(struct tcp_ctx *ctx, struct tcp_conn *c)

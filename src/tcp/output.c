@@ -106,26 +106,35 @@ static void start_flight(struct out *o)
     c->delivered_ns = c->rate_first_ns = o->now_ns;
 }
 
+// Bytes a second; 0: as fast as windows allow.
+static uint64_t pacing_rate(const struct tcp_conn *c)
+{
+    if (!c->pacing_max)
+        return c->pacing_rate;
+    return c->pacing_rate ? u64_min(c->pacing_rate, c->pacing_max) : c->pacing_max;
+}
+
 // Bytes that pacing lets go at once: a millisecond's worth, two segments at least.
 static uint32_t pacing_quantum(const struct tcp_conn *c)
 {
-    if (!c->pacing_rate)
+    uint64_t rate = pacing_rate(c);
+
+    if (!rate)
         return UINT32_MAX;
-    return u64_max(u64_min(c->pacing_rate / 1000, 65536), 2u * c->mss);
+    return u64_max(u64_min(rate / 1000, 65536), 2u * c->mss);
 }
 
 static bool paced_out(const struct out *o)
 {
-    return o->c->pacing_rate && timer_is_set(o->c, TCP_TIMER_PACE) &&
-           o->now_ns < o->c->timer_ns[TCP_TIMER_PACE];
+    return timer_is_set(o->c, TCP_TIMER_PACE) && o->now_ns < o->c->timer_ns[TCP_TIMER_PACE];
 }
 
 static void pace(struct out *o, uint32_t sent)
 {
-    struct tcp_conn *c = o->c;
+    uint64_t rate = pacing_rate(o->c);
 
-    if (c->pacing_rate && sent)
-        timer_set(o->ctx, c, TCP_TIMER_PACE, o->now_ns + sent * NS_PER_S / c->pacing_rate);
+    if (rate && sent)
+        timer_set(o->ctx, o->c, TCP_TIMER_PACE, o->now_ns + sent * NS_PER_S / rate);
 }
 
 // How much the next segment carries: 0 where it has to wait.

@@ -65,6 +65,7 @@ int output_syn(struct out *o)
         s->sent_ns = o->now_ns;
         c->retrans += span_len(s);
         tcp_count(o->ctx, segs_retrans);
+        c->segs_retrans++;
     }
     timer_start_rto(o->ctx, c, o->now_ns);
     return 0;
@@ -101,6 +102,7 @@ static int send_again(struct out *o, uint32_t i, uint32_t len)
     s->flags |= SPAN_EVER;
     recovery_sent(c, len, true, tcp_ts_now(c, o->now_ns));
     tcp_count(o->ctx, segs_retrans);
+    c->segs_retrans++;
     return 0;
 }
 

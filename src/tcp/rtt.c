@@ -21,12 +21,13 @@ void rtt_sample(struct tcp_conn *c, uint64_t now_ns, uint64_t rtt_ns, uint64_t r
     note_min(c, now_ns, rtt_min_ns);
     if (!c->srtt_ns) { // RFC 6298, 2.2: SRTT <- R, RTTVAR <- R/2
         c->srtt_ns = rtt_ns;
-        c->rttvar_ns = rtt_ns / 2;
+        c->rttvar_ns = u64_min(rtt_ns / 2, UINT32_MAX);
         return;
     }
     diff = rtt_ns > c->srtt_ns ? rtt_ns - c->srtt_ns : c->srtt_ns - rtt_ns;
-    c->rttvar_ns += diff / 4 - c->rttvar_ns / 4; // 2.3: beta = 1/4, before SRTT
-    c->srtt_ns += rtt_ns / 8 - c->srtt_ns / 8;   // alpha = 1/8
+    // 2.3: beta = 1/4, before SRTT
+    c->rttvar_ns = u64_min(c->rttvar_ns - c->rttvar_ns / 4 + diff / 4, UINT32_MAX);
+    c->srtt_ns += rtt_ns / 8 - c->srtt_ns / 8; // alpha = 1/8
     c->srtt_ns = u64_max(c->srtt_ns, 1);
 }
 
@@ -40,7 +41,7 @@ uint64_t rtt_rto_ns(const struct tcp_ctx *ctx, const struct tcp_conn *c)
                      // begins"
         rto = u64_max(rto, 3 * NS_PER_S);
     if (c->srtt_ns)
-        rto = c->srtt_ns + u64_max(cfg->rto_min_ns, 4 * c->rttvar_ns);
+        rto = c->srtt_ns + u64_max(cfg->rto_min_ns, 4 * (uint64_t)c->rttvar_ns);
     if (c->backoff >= 32 || rto > cfg->rto_max_ns >> c->backoff)
         return cfg->rto_max_ns;
     return rto << c->backoff;

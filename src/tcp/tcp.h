@@ -40,6 +40,7 @@ enum tcp_dir { TCP_TX, TCP_RX };
 #define TCP_EV_CLOSED    0x40 // over for good; conn->error is why, 0 after an orderly end
 #define TCP_EV_RELEASED                                                                            \
     0x80 // the engine touches the rings no more (only after tcp_close, tcp_abort)
+#define TCP_EV_DRAINED 0x100 // the peer has acknowledged everything and our FIN (for SO_LINGER)
 
 // What the route to a peer offers.
 struct tcp_path {
@@ -81,9 +82,10 @@ struct tcp_config {
     uint8_t secret[32]; // entropy of this boot: all keys come from it. All zero in tests only.
     uint8_t cc;         // of new connections: tcp_cc_named(); default cubic
     uint8_t ecn;        // enum tcp_ecn; default TCP_ECN_PASSIVE
-    bool timestamps, window_scaling, sack, tlp, pacing, mtu_probing, autotune, syn_cookies; // true
-    bool tfo_client, tfo_server;   // default false
-    uint32_t initial_window;       // segments; default 10 (RFC 6928)
+    bool timestamps, window_scaling, sack, tlp, mtu_probing, autotune, syn_cookies; // default true
+    bool pacing;                 // of cubic and newreno; default false, as Linux (BBR paces always)
+    bool tfo_client, tfo_server; // default false
+    uint32_t initial_window;     // segments; default 10 (RFC 6928)
     uint32_t rcv_initial, rcv_max; // bytes of window offered at first and at most; 65,536, 16 MiB
     uint64_t rto_initial_ns, rto_min_ns, rto_max_ns;                   // 1 s, 200 ms, 120 s
     uint64_t delack_ns;                                                // 40 ms
@@ -117,14 +119,20 @@ enum tcp_option {
     TCP_SET_KEEP_COUNT,
     TCP_SET_USER_TIMEOUT_MS, // RFC 9293, 3.9.1; 0: the retry counts decide
     TCP_SET_SYN_RETRIES,
-    TCP_SET_MSS,          // largest to announce and to send; before open or listen
-    TCP_SET_CC,           // index from tcp_cc_named()
-    TCP_SET_TOS,          // DSCP in the upper six bits
-    TCP_SET_RCV_LIMIT,    // bytes: window offered at most; turns auto-tuning off
-    TCP_SET_MAX_PACING,   // bytes a second; 0: none
-    TCP_SET_FASTOPEN,     // of a listener: accept data in SYN; of an active open: send it
-    TCP_SET_DEFER_ACCEPT, // of a listener: a child shows only when it has data
+    TCP_SET_MSS,        // largest to announce and to send; before open or listen
+    TCP_SET_CC,         // index from tcp_cc_named()
+    TCP_SET_TOS,        // DSCP in the upper six bits
+    TCP_SET_RCV_LIMIT,  // bytes: window offered at most; turns auto-tuning off
+    TCP_SET_MAX_PACING, // bytes a second, whatever congestion control says; 0: none
+    TCP_SET_FASTOPEN,   // of a listener: accept data in SYN; of an active open: send it
+    // of a listener: how many seconds a child waits for data before it shows without; 0: not at
+    // all. Counted in SYN-ACKs, as Linux does: tcp_get() says what came of it.
+    TCP_SET_DEFER_ACCEPT,
+    // seconds of FIN-WAIT-2 after tcp_close(), up to 120; 0: the default; TCP_LINGER2_NONE: none
+    TCP_SET_LINGER2,
 };
+
+#define TCP_LINGER2_NONE 255
 
 // Engine ------------------------------------------------------------------------------------------
 
@@ -174,6 +182,9 @@ struct tcp_conn *tcp_find(struct tcp_ctx *ctx, const struct tcp_tuple *t);
 // The index of the congestion control of that name ("cubic", "newreno", "bbr"), or -ENOENT.
 int tcp_cc_named(const char *name);
 
+// The name of an index, or NULL beyond the last.
+const char *tcp_cc_name(uint32_t index);
+
 // Connections
 // --------------------------------------------------------------------------------------
 
@@ -220,6 +231,14 @@ void tcp_abort(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c);
 // Sets an option. Returns 0, -EINVAL for a value out of range, -ENOPROTOOPT.
 int tcp_set(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c, enum tcp_option opt,
             uint64_t value);
+
+// What an option is now: what was set, the default, or (quick ACKs, the MSS of a connection) what
+// has come of it. Returns 0 and *value, or -ENOPROTOOPT.
+int tcp_get(const struct tcp_ctx *ctx, const struct tcp_conn *c, enum tcp_option opt,
+            uint64_t *value);
+
+// Bytes in the send ring that have never gone (SIOCOUTQNSD, TCP_NOTSENT_LOWAT).
+uint32_t tcp_unsent(const struct tcp_ctx *ctx, const struct tcp_conn *c);
 
 // The last byte put into the send ring so far is urgent (RFC 6093: sent as such, kept in the
 // stream).

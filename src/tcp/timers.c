@@ -105,7 +105,7 @@ static uint32_t retry_limit(const struct tcp_ctx *ctx, const struct tcp_conn *c)
     if (c->state == TCP_SYN_SENT)
         return c->syn_retries;
     if (c->state == TCP_SYN_RECEIVED)
-        return cfg->synack_retries;
+        return u64_max(cfg->synack_retries, c->deferred ? ctx->conns[c->listener].listen.defer : 0);
     return c->orphan ? cfg->orphan_retries : cfg->data_retries;
 }
 
@@ -128,6 +128,14 @@ static void time_out(struct tcp_ctx *ctx, struct tcp_conn *c)
              c->soft_error && c->state < TCP_ESTABLISHED ? -(int)c->soft_error : -ETIMEDOUT);
 }
 
+// TCP_DEFER_ACCEPT: the peer has answered already; only the last SYN-ACK goes again, so that its
+// answer lets the child show without data.
+static bool waits_for_data(const struct tcp_ctx *ctx, const struct tcp_conn *c)
+{
+    return c->deferred && c->state == TCP_SYN_RECEIVED &&
+           c->retries < ctx->conns[c->listener].listen.defer;
+}
+
 // RFC 6298, 5.4 to 5.7. Returns false where that was the end.
 static bool on_rto(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)
 {
@@ -140,6 +148,10 @@ static bool on_rto(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)
     tcp_count(ctx, rtos);
     c->retries++;
     c->backoff = u64_min(c->backoff + 1, 32);
+    if (waits_for_data(ctx, c)) {
+        timer_start_rto(ctx, c, now_ns);
+        return true;
+    }
     fastopen_on_timeout(ctx, c, now_ns);
     mtu_on_timeout(ctx, c, now_ns);
     recovery_on_rto(ctx, c, now_ns);

@@ -34,11 +34,14 @@ struct field {
     }
 
 static const struct field infos[] = {
-    INFO(state),   INFO(ca_state), INFO(retransmits), INFO(probes),       INFO(backoff),
-    INFO(options), INFO(rto),      INFO(snd_mss),     INFO(rcv_mss),      INFO(unacked),
-    INFO(sacked),  INFO(lost),     INFO(retrans),     INFO(pmtu),         INFO(rtt),
-    INFO(rttvar),  INFO(snd_cwnd), INFO(min_rtt),     INFO(snd_ssthresh), INFO(advmss),
-    INFO(snd_wnd),
+    INFO(state),          INFO(ca_state),      INFO(retransmits),  INFO(probes),
+    INFO(backoff),        INFO(options),       INFO(rto),          INFO(snd_mss),
+    INFO(rcv_mss),        INFO(unacked),       INFO(sacked),       INFO(lost),
+    INFO(retrans),        INFO(pmtu),          INFO(rtt),          INFO(rttvar),
+    INFO(snd_cwnd),       INFO(min_rtt),       INFO(snd_ssthresh), INFO(advmss),
+    INFO(snd_wnd),        INFO(total_retrans), INFO(bytes_acked),  INFO(bytes_received),
+    INFO(notsent_bytes),  INFO(rcv_space),     INFO(ato),          INFO(last_data_sent),
+    INFO(last_data_recv),
 };
 
 static const struct field counters[] = {

@@ -74,6 +74,7 @@ static const struct constant {
     C(TCP_FASTOPEN_CONNECT),
     C(TCP_DEFER_ACCEPT),
     C(TCP_INFO),
+    C(TCP_LINGER2),
     C(IP_TOS),
     C(IPV6_TCLASS),
     C(SHUT_RD),

@@ -35,6 +35,6 @@ TESTS += tests/packet/runner tests/packet/test_plug
 QUICK_TESTS += tests/packet/runner tests/packet/test_plug
 EXTRA_DIST += docs/packet-scripts.md \
 	tests/packet/acks tests/packet/closing tests/packet/data tests/packet/defence \
-	tests/packet/ecn tests/packet/fastopen tests/packet/handshake tests/packet/loss \
+	tests/packet/ecn tests/packet/fastopen tests/packet/handshake tests/packet/info tests/packet/loss \
 	tests/packet/options tests/packet/pmtu tests/packet/timers tests/packet/urgent \
 	tests/packet/windows

@@ -15,7 +15,7 @@
 
 #include "base/clock.h"
 #include "base/util.h"
-#include "tcp/ack.h"
+#include "tcp/snapshot.h"
 
 #ifndef SOL_TCP
 #define SOL_TCP IPPROTO_TCP
@@ -47,7 +47,8 @@ static const struct opt_row rows[] = {
     {SOL_SOCKET, SO_RCVBUF, TCP_SET_RCV_LIMIT, 1},
     {SOL_SOCKET, SO_MAX_PACING_RATE, TCP_SET_MAX_PACING, 1},
     {SOL_TCP, TCP_FASTOPEN, TCP_SET_FASTOPEN, 0},
-    {SOL_TCP, TCP_DEFER_ACCEPT, TCP_SET_DEFER_ACCEPT, 0},
+    {SOL_TCP, TCP_DEFER_ACCEPT, TCP_SET_DEFER_ACCEPT, 1},
+    {SOL_TCP, TCP_LINGER2, TCP_SET_LINGER2, 1},
 };
 
 void sock_apply_opts(struct stack *st, struct sock *s)
@@ -89,6 +90,14 @@ static int set_linger(struct sock *s, const void *value, socklen_t len)
     return 0;
 }
 
+// Linux writes "none" as a negative number of seconds.
+static int set_linger2(struct stack *st, struct sock *s, int seconds)
+{
+    uint64_t value = seconds < 0 ? TCP_LINGER2_NONE : (uint64_t)MIN(seconds, TCP_LINGER2_NONE - 1);
+
+    return set_opt(st, s, TCP_SET_LINGER2, value);
+}
+
 // Options that are the socket's own, or that mean nothing here and are accepted.
 static int set_own(struct sock *s, int level, int name, int value)
 {
@@ -120,6 +129,8 @@ int stack_setsockopt(struct stack *st, int fd, int level, int name, const void *
     if (len < sizeof(number))
         return -EINVAL;
     memcpy(&number, value, sizeof(number));
+    if (level == SOL_TCP && name == TCP_LINGER2)
+        return set_linger2(st, s, number);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (rows[i].level == level && rows[i].name == name)
             return set_opt(st, s, rows[i].opt,
@@ -135,35 +146,56 @@ static uint32_t us(uint64_t ns)
     return (uint32_t)(ns / NS_PER_US);
 }
 
+static uint32_t segments(uint32_t bytes, uint32_t mss)
+{
+    return (bytes + mss - 1) / mss;
+}
+
 static struct tcp_info info_of(const struct stack *st, const struct tcp_conn *c)
 {
-    uint32_t mss = MAX(c->mss, (uint16_t)1);
+    struct tcp_snapshot s;
+    uint32_t mss;
 
+    tcp_snapshot(&st->ctx, st->now_ns, c, &s);
+    mss = MAX(s.mss, 1u);
     return (struct tcp_info){
-        .tcpi_state = linux_state[c->state],
-        .tcpi_ca_state = c->ca_state,
-        .tcpi_retransmits = c->retries,
-        .tcpi_probes = c->probes,
-        .tcpi_backoff = c->backoff,
-        .tcpi_options = (uint8_t)(c->ts_ok * TCPI_OPT_TIMESTAMPS | c->sack_ok * TCPI_OPT_SACK |
-                                  c->wscale_ok * TCPI_OPT_WSCALE | c->ecn_ok * TCPI_OPT_ECN),
-        .tcpi_snd_wscale = c->snd_wscale & 0xf,
-        .tcpi_rcv_wscale = c->rcv_wscale & 0xf,
-        .tcpi_rto = us(rtt_rto_ns(&st->ctx, c)),
+        .tcpi_state = linux_state[s.state],
+        .tcpi_ca_state = s.ca_state,
+        .tcpi_retransmits = s.retries,
+        .tcpi_probes = s.probes,
+        .tcpi_backoff = s.backoff,
+        .tcpi_options = (uint8_t)(s.ts_ok * TCPI_OPT_TIMESTAMPS | s.sack_ok * TCPI_OPT_SACK |
+                                  s.wscale_ok * TCPI_OPT_WSCALE | s.ecn_ok * TCPI_OPT_ECN |
+                                  s.syn_data * TCPI_OPT_SYN_DATA),
+        .tcpi_snd_wscale = s.snd_wscale & 0xf,
+        .tcpi_rcv_wscale = s.rcv_wscale & 0xf,
+        .tcpi_delivery_rate_app_limited = s.app_limited,
+        .tcpi_rto = us(s.rto_ns),
+        .tcpi_ato = us(s.delack_ns),
         .tcpi_snd_mss = mss,
-        .tcpi_rcv_mss = c->mss_rcv,
-        .tcpi_unacked = (c->snd_nxt - c->snd_una + mss - 1) / mss,
-        .tcpi_sacked = (c->sacked + mss - 1) / mss,
-        .tcpi_lost = (c->lost + mss - 1) / mss,
-        .tcpi_retrans = (c->retrans + mss - 1) / mss,
-        .tcpi_pmtu = c->pmtu,
-        .tcpi_rtt = us(c->srtt_ns),
-        .tcpi_rttvar = us(c->rttvar_ns),
-        .tcpi_snd_ssthresh = c->ssthresh == UINT32_MAX ? INT32_MAX : c->ssthresh / mss,
-        .tcpi_snd_cwnd = c->cwnd / mss,
-        .tcpi_advmss = c->mss,
-        .tcpi_min_rtt = c->min_rtt_ns == UINT32_MAX ? 0 : us(c->min_rtt_ns),
-        .tcpi_snd_wnd = c->snd_wnd,
+        .tcpi_rcv_mss = s.mss_received,
+        .tcpi_unacked = s.state == TCP_LISTEN ? s.waiting : segments(s.unacked, mss),
+        .tcpi_sacked = s.state == TCP_LISTEN ? s.backlog : segments(s.sacked, mss),
+        .tcpi_lost = segments(s.lost, mss),
+        .tcpi_retrans = segments(s.retrans, mss),
+        .tcpi_last_data_sent = us(s.idle_tx_ns) / 1000,
+        .tcpi_last_data_recv = us(s.idle_rx_ns) / 1000,
+        .tcpi_pmtu = s.pmtu,
+        .tcpi_rcv_ssthresh = s.rcv_limit,
+        .tcpi_rtt = us(s.rtt_ns),
+        .tcpi_rttvar = us(s.rttvar_ns),
+        .tcpi_snd_ssthresh = s.ssthresh == UINT32_MAX ? INT32_MAX : s.ssthresh / mss,
+        .tcpi_snd_cwnd = s.cwnd / mss,
+        .tcpi_advmss = mss,
+        .tcpi_rcv_space = s.rcv_limit,
+        .tcpi_total_retrans = s.segs_retrans,
+        .tcpi_pacing_rate = s.pacing_rate,
+        .tcpi_bytes_acked = s.bytes_acked,
+        .tcpi_bytes_received = s.bytes_received,
+        .tcpi_notsent_bytes = s.unsent,
+        .tcpi_min_rtt = us(s.min_rtt_ns),
+        .tcpi_delivery_rate = s.bw,
+        .tcpi_snd_wnd = s.snd_wnd,
     };
 }
 
@@ -174,6 +206,30 @@ static int give(void *value, socklen_t *len, const void *from, size_t size)
     memcpy(value, from, n);
     *len = (socklen_t)n;
     return 0;
+}
+
+// What the connection says, or what was set for the one to come.
+static uint64_t get_opt(const struct stack *st, const struct sock *s, enum tcp_option opt)
+{
+    uint64_t value = s->opts[opt].value;
+
+    if (s->conn)
+        tcp_get(&st->ctx, s->conn, opt, &value);
+    return value;
+}
+
+static int get_own(const struct sock *s, int level, int name, void *value, socklen_t *len)
+{
+    struct linger l = {s->linger_on, s->linger_s};
+    const char *cc;
+
+    if (level == SOL_SOCKET && name == SO_LINGER)
+        return give(value, len, &l, sizeof(l));
+    if (level == SOL_TCP && name == TCP_CONGESTION && s->conn) {
+        cc = tcp_cc_name(s->conn->cc);
+        return give(value, len, cc, strlen(cc) + 1);
+    }
+    return -ENOPROTOOPT;
 }
 
 int stack_getsockopt(struct stack *st, int fd, int level, int name, void *value, socklen_t *len)
@@ -193,15 +249,11 @@ int stack_getsockopt(struct stack *st, int fd, int level, int name, void *value,
         s->error = 0;
         return give(value, len, &number, sizeof(number));
     }
-    if (level == SOL_TCP && name == TCP_MAXSEG && s->conn) {
-        number = s->conn->mss;
-        return give(value, len, &number, sizeof(number));
-    }
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (rows[i].level != level || rows[i].name != name)
             continue;
-        number = (int)(s->opts[rows[i].opt].value / MAX(rows[i].factor, 1u));
+        number = (int)(get_opt(st, s, rows[i].opt) / MAX(rows[i].factor, 1u));
         return give(value, len, &number, sizeof(number));
     }
-    return -ENOPROTOOPT;
+    return get_own(s, level, name, value, len);
 }

@@ -220,7 +220,8 @@ static void test_options_have_ranges(void **state)
         {TCP_SET_KEEP_COUNT, 127, 128},  {TCP_SET_USER_TIMEOUT_MS, 0, 1ull << 31},
         {TCP_SET_SYN_RETRIES, 127, 0},   {TCP_SET_CC, CC_NEWRENO, CC_COUNT},
         {TCP_SET_TOS, 255, 256},         {TCP_SET_RCV_LIMIT, 4096, 100},
-        {TCP_SET_FASTOPEN, 1, 2},        {TCP_SET_DEFER_ACCEPT, 1, 2},
+        {TCP_SET_FASTOPEN, 1, 2},        {TCP_SET_DEFER_ACCEPT, 1, 1ull << 31},
+        {TCP_SET_LINGER2, 30, 256},
     };
     struct pair *p = pair_new(NULL);
     struct tcp_conn *l = pair_listen(p), *c[2];
