@@ -186,7 +186,7 @@ static bool has_unread(struct tcp_ctx *ctx, const struct tcp_conn *c)
 {
     struct ring rx;
 
-    if (c->rx_shut || !c->has_rings || ctx->host->ring(ctx->self, c, TCP_RX, &rx))
+    if (!c->has_rings || ctx->host->ring(ctx->self, c, TCP_RX, &rx))
         return false;
     return ring_space(&rx, c->rx_pos) < ring_size(&rx);
 }

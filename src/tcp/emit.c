@@ -12,7 +12,7 @@ static uint32_t receive_space(const struct tcp_ctx *ctx, const struct tcp_conn *
     struct ring rx;
     uint64_t space, used, limit;
 
-    if (c->rx_shut || !c->has_rings || ctx->host->ring(ctx->self, c, TCP_RX, &rx))
+    if (!c->has_rings || ctx->host->ring(ctx->self, c, TCP_RX, &rx))
         return c->rcv_limit;
     space = ring_space(&rx, c->rx_pos);
     limit = u64_min(c->rcv_limit, ring_size(&rx));

@@ -232,7 +232,7 @@ static bool is_plain(const struct in *in)
         return false;
     if (c->ts_ok && (!(seg->opts & SEG_OPT_TS) || seq_lt(seg->ts_val, c->ts_recent)))
         return false;
-    if (c->rx_shut || c->rcv_adv - c->rcv_nxt < seg->len)
+    if (c->rcv_adv - c->rcv_nxt < seg->len)
         return false;
     return seg->ack - c->snd_una <= c->snd_nxt - c->snd_una;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "tcp/receive.h"
 
+#include <errno.h>
+
 #include "base/util.h"
 #include "tcp/emit.h"
 #include "tcp/mtu.h"
@@ -169,8 +171,15 @@ static void note_ecn(struct in *in)
     c->ece_pending = 1;
 }
 
+// Closed in both directions: data would lie there for ever. A program that has only said that it
+// reads no more finds the bytes all the same when it does read (Linux).
+static bool nobody_reads(const struct tcp_conn *c)
+{
+    return c->orphan || (c->rx_shut && c->state != TCP_ESTABLISHED);
+}
+
 // "Seventh, process the segment text." Data for a program that is gone resets (RFC 9293, 3.6.1,
-// SHLD-3; RFC 2525, 2.17); data for one that does not read is acknowledged and dropped.
+// SHLD-3; RFC 2525, 2.17).
 bool input_data(struct in *in)
 {
     struct tcp_conn *c = in->c;
@@ -181,10 +190,10 @@ bool input_data(struct in *in)
         return true;
     if (!conn_can_receive(c))
         return true;
-    if (in->len && c->orphan) {
+    if (in->len && nobody_reads(c)) {
         c->rst_now = 1;
         conn_ready(in->ctx, c);
-        conn_end(in->ctx, c, 0);
+        conn_end(in->ctx, c, -ECONNRESET);
         return false;
     }
     if (beyond_fin(in)) {
@@ -192,14 +201,9 @@ bool input_data(struct in *in)
         return false;
     }
     if (in->seq != c->rcv_nxt)
-        return c->rx_shut ? (conn_ack_now(in->ctx, c), false) : receive_out_of_order(in);
+        return receive_out_of_order(in);
     if (!in->len)
         return true;
-    if (c->rx_shut) {
-        c->rcv_nxt += in->len;
-        conn_ack_now(in->ctx, c);
-        return true;
-    }
     if (!rx_ring(in, &rx, in->len)) {
         conn_ack_now(in->ctx, c);
         return false;

@@ -217,8 +217,9 @@ void tcp_rx_notify(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c);
 // close.
 int tcp_shutdown_tx(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c);
 
-// The program reads no more: bytes that come are dropped and acknowledged (as Linux does for
-// SHUT_RD).
+// The program reads no more (SHUT_RD). As with Linux that changes nothing on the wire: bytes that
+// come go into the ring and the window closes when it is full; the host gives end of file where the
+// ring is empty. Only when the sending side is closed, too, new bytes reset the connection.
 void tcp_shutdown_rx(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c);
 
 // The host lets go. Bytes in the send ring still go out, then FIN. With bytes unread in the receive
