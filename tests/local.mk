@@ -7,3 +7,5 @@ EXTRA_DIST += \
 	tests/lint/lengths.py tests/lint/words.py tests/lint/symbols.py
 EXTRA_DIST += tests/bench/run tests/bench/machine.py tests/bench/cases.py
 EXTRA_DIST += tests/demo/run tests/demo/demo.py
+EXTRA_DIST += tests/vm/run tests/vm/machine.py tests/vm/image.py tests/vm/remote.py tests/vm/init \
+	tests/vm/guest tests/vm/vmctl
