@@ -33,7 +33,7 @@ for _ in $(seq 100); do [ -S "$work/s" ] && break; sleep 0.05; done
 [ -S "$work/s" ] && complains "broken.conf: it has mistakes"; ok "a broken config is told of, and it runs"
 kill $daemon; wait $daemon; ok "SIGTERM ends it with 0"
 SHUNT_SOCKET=$work/named SHUNT_LOG=info:$work/log "$shunt" & daemon=$!
-for _ in $(seq 100); do [ -S "$work/named" ] && break; sleep 0.05; done
+for _ in $(seq 100); do grep -qs "listens on" "$work/log" && break; sleep 0.05; done
 kill $daemon; wait $daemon
 grep -q "listens on $work/named" "$work/log"; ok "SHUNT_SOCKET and SHUNT_LOG"
 
