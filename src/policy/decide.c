@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "policy/resolve.h"
 #include "policy/rules.h"
 
@@ -51,6 +52,32 @@ void rules_init(struct policy *policy, const struct value_set *file,
     policy->defaults.file = "";
 }
 
+static uint32_t patience_bytes(const struct policy_outcome *outcome)
+{
+    switch (outcome->action) {
+    case POLICY_FORBID:
+        return UINT32_MAX;
+    case POLICY_REQUIRE:
+        return 0;
+    default:
+        return outcome->after_bytes;
+    }
+}
+
+// What holds for all rules together.
+static void sum_up(struct policy *policy)
+{
+    policy->needs_interface = policy->needs_user = false;
+    policy->patience_bytes = patience_bytes(&policy->defaults);
+    for (uint32_t i = 0; i < policy->n_rules; i++) {
+        const struct rule *rule = &policy->rules[i];
+
+        policy->needs_interface |= rule->match.interface != NULL;
+        policy->needs_user |= rule->match.uid != ANY_UID;
+        policy->patience_bytes = MIN(policy->patience_bytes, patience_bytes(&rule->outcome));
+    }
+}
+
 int rules_file(struct policy *policy)
 {
     struct index index;
@@ -60,9 +87,7 @@ int rules_file(struct policy *policy)
         return err;
     index_fini(&policy->index);
     policy->index = index;
-    policy->needs_interface = false;
-    for (uint32_t i = 0; i < policy->n_rules; i++)
-        policy->needs_interface |= policy->rules[i].match.interface != NULL;
+    sum_up(policy);
     return 0;
 }
 
@@ -109,6 +134,16 @@ const struct policy_settings *policy_settings(const struct policy *policy)
 bool policy_needs_interface(const struct policy *policy)
 {
     return policy->needs_interface;
+}
+
+bool policy_needs_user(const struct policy *policy)
+{
+    return policy->needs_user;
+}
+
+uint32_t policy_patience_bytes(const struct policy *policy)
+{
+    return policy->patience_bytes;
 }
 
 size_t policy_rules(const struct policy *policy)

@@ -122,8 +122,13 @@ int policy_bind(struct policy *policy, const char *program, const char *exe);
 
 const struct policy_settings *policy_settings(const struct policy *policy);
 
-// True when some rule asks for the interface: only then need the caller find it out.
+// True when some rule asks for the interface, for the user: only then need the caller find it out.
 bool policy_needs_interface(const struct policy *policy);
+bool policy_needs_user(const struct policy *policy);
+
+// Bytes that any connection may carry before there is something to do about it, whatever rule it
+// falls under; 0 where some rule requires a lane.
+uint32_t policy_patience_bytes(const struct policy *policy);
 
 // The first rule that matches facts, or the defaults. Pure: no allocation, lock or system call, so
 // it is safe in a signal handler.

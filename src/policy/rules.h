@@ -13,7 +13,8 @@ struct policy {
     struct policy_outcome defaults;
     struct rule *rules;
     uint32_t n_rules;
-    bool needs_interface;
+    bool needs_interface, needs_user;
+    uint32_t patience_bytes; // see policy_patience_bytes()
     struct index index;
     char *path;
     config_t source; // owns all other strings

@@ -48,12 +48,13 @@ static void choose(struct conn *c, const union cm_addr *local, const union cm_ad
     struct policy_facts facts = {
         .program = self.program,
         .exe = self.exe,
-        .uid = (uid_t)sys_call(SYS_geteuid, 0), // servers change it after they have started
         .role = c->role,
         .local = &local->sa,
         .remote = &remote->sa,
     };
 
+    if (policy_needs_user(self.policy)) // servers change it after they have started
+        facts.uid = (uid_t)sys_call(SYS_geteuid, 0);
     if (policy_needs_interface(self.policy) && !iface_of(&local->sa, interface))
         facts.interface = interface;
     cm_choose(self.policy, &facts, choice);
@@ -75,6 +76,8 @@ static void fill_record(struct conn *c, int fd, const union cm_addr *local,
     rec->local = *local;
     rec->remote = *remote;
     snprintf(rec->rule, sizeof rec->rule, "%s", c->rule.rule_name);
+    atomic_store(&rec->bytes_tx[SHUNT_LANE_KERNEL], c->early_tx);
+    atomic_store(&rec->bytes_rx[SHUNT_LANE_KERNEL], c->early_rx);
     if (c->nonblock)
         end_set(c->end, END_NONBLOCK);
     atomic_store(&rec->used, 1);

@@ -18,7 +18,7 @@
 enum conn_stage {
     CONN_NEW = 0, // made, not connected
     CONN_LISTEN,
-    CONN_FRESH,   // connected, not used yet: no decision, no end
+    CONN_FRESH,   // connected, hardly used yet: no decision, no end
     CONN_RAW,     // the kernel's for good: every call passes straight through
     CONN_HOPEFUL, // may be claimed when it has carried enough
     CONN_CLAIMED, // claimed at shuntd, no answer yet
@@ -32,6 +32,7 @@ struct conn {
     _Atomic uint32_t early;         // as end.rx_raw, for those who came before there was an end
     _Atomic uint8_t stage;          // enum conn_stage
     uint8_t role;                   // enum policy_role
+    _Atomic uint8_t uses;           // before the decision
     bool nonblock;                  // O_NONBLOCK before there is an end to note it in
     bool live;                      // taken from the pool and not given back; under self.lock
     bool registered;                // shuntd counts this process among the channel's holders
@@ -40,6 +41,7 @@ struct conn {
     struct sock_end *end;       // NULL before the first use and for listeners
     struct chan chan;           // chan.shared NULL unless CONN_MAPPED
     struct policy_outcome rule; // good from the first use on
+    _Atomic uint64_t early_tx, early_rx; // bytes carried before there was an end to count them in
     uint64_t made_ns;           // when it was connected
     uint32_t hint_seen;         // value of the peer's hint that was acted upon
     struct spin_memory spin;    // how long waits took lately
@@ -77,8 +79,9 @@ void conn_after_fork(bool child);
 
 // ---- progress (move.c) ----
 
-// First use: asks the policy, and makes the end. Inside or out; CONN_FRESH to CONN_RAW or
-// CONN_HOPEFUL.
+// Asks the policy, and makes the end. Inside or out; CONN_FRESH to CONN_RAW or CONN_HOPEFUL. Due at
+// the first use, or a little later where the policy has no wish of so young a connection: those
+// that end after one request never pay for it.
 void conn_decide(struct conn *c, int fd);
 
 // An adopted, connected socket: joins the channel that its maker has, or becomes CONN_RAW.

@@ -57,12 +57,11 @@ static bool carrier_enter(struct conn *c)
 
 static void carrier_leave(struct conn *c, ssize_t n)
 {
-    if (!c->end)
-        return;
-    atomic_fetch_sub(&c->end->tx_raw, 1);
+    if (c->end)
+        atomic_fetch_sub(&c->end->tx_raw, 1);
     if (n > 0)
-        atomic_fetch_add_explicit(&c->end->rec.bytes_tx[SHUNT_LANE_KERNEL], (uint64_t)n,
-                                  memory_order_relaxed);
+        atomic_fetch_add_explicit(c->end ? &c->end->rec.bytes_tx[SHUNT_LANE_KERNEL] : &c->early_tx,
+                                  (uint64_t)n, memory_order_relaxed);
 }
 
 // Lets what is under way go on, when the carrier could not be entered.

@@ -28,7 +28,7 @@ struct job {
 
 static void count_bytes(struct conn *c, int lane, size_t n)
 {
-    _Atomic uint64_t *sum = &c->end->rec.bytes_rx[lane];
+    _Atomic uint64_t *sum = c->end ? &c->end->rec.bytes_rx[lane] : &c->early_rx;
 
     atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + n,
                           memory_order_relaxed);
@@ -171,8 +171,7 @@ static void got(struct job *j, ssize_t n)
     if (n <= 0 || (j->flags & MSG_PEEK))
         return;
     iov_skip(&j->p, (size_t)n);
-    if (j->c->end)
-        count_bytes(j->c, SHUNT_LANE_KERNEL, (size_t)n);
+    count_bytes(j->c, SHUNT_LANE_KERNEL, (size_t)n);
 }
 
 // The connection may be switched at any moment: takes what the twin has, without blocking.

@@ -19,7 +19,7 @@
 
 static void count_bytes(struct conn *c, int lane, size_t n)
 {
-    _Atomic uint64_t *sum = &c->end->rec.bytes_tx[lane];
+    _Atomic uint64_t *sum = c->end ? &c->end->rec.bytes_tx[lane] : &c->early_tx;
 
     atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + n,
                           memory_order_relaxed);
@@ -114,8 +114,7 @@ static ssize_t twin_send(struct conn *c, int fd, struct iov_pos *p, int flags)
         atomic_fetch_sub(&c->end->tx_raw, 1);
     if (n > 0) {
         iov_skip(p, (size_t)n);
-        if (c->end)
-            count_bytes(c, SHUNT_LANE_KERNEL, (size_t)n);
+        count_bytes(c, SHUNT_LANE_KERNEL, (size_t)n);
     }
     return n;
 }

@@ -269,18 +269,42 @@ static void test_built_in_policies(void **state)
     assert_int_equal(out.n_lanes, 0);
 }
 
+static void patience_is(const char *text, uint32_t bytes)
+{
+    struct policy *policy = config_policy(text);
+
+    assert_int_equal(policy_patience_bytes(policy), bytes);
+    policy_free(policy);
+}
+
+#define D "defaults = { after_bytes = 5000; }; "
+static void test_patience_is_that_of_the_least_patient_rule(void **state)
+{
+    patience_is(D, 5000);
+    patience_is(D "rules = ( { port = 1; after_bytes = 70; } );", 70);
+    patience_is(D "rules = ( { port = 1; after_bytes = 9000; } );", 5000);
+    patience_is(D "rules = ( { action = \"forbid\"; after_bytes = 0; } );", 5000);
+    patience_is(D "rules = ( { port = 1; action = \"require\"; "
+                  "after_bytes = 6000; lanes = [ \"shm\" ]; } );",
+                0);
+}
+
+#undef D
+
 static void test_bind_keeps_the_rules_of_one_program(void **state)
 {
     struct policy *policy =
-        config_policy("rules = ( { program = \"nginx\"; interface = \"eth0\"; },"
+        config_policy("rules = ( { program = \"nginx\"; interface = \"eth0\"; user = \"root\"; },"
                       "{ program = \"redis-*\"; name = \"mine\"; }, { } );");
     struct policy_facts facts = redis();
     struct policy_outcome out;
 
     assert_true(policy_needs_interface(policy));
+    assert_true(policy_needs_user(policy));
     assert_int_equal(policy_bind(policy, "redis-server", NULL), 0);
     assert_int_equal(policy_rules(policy), 2);
     assert_false(policy_needs_interface(policy));
+    assert_false(policy_needs_user(policy));
     facts.program = NULL;
     policy_decide(policy, &facts, &out);
     assert_int_equal(out.rule, 1);
@@ -366,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_lanes_keep_their_order),
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_built_in_policies),
+        cmocka_unit_test(test_patience_is_that_of_the_least_patient_rule),
         cmocka_unit_test(test_bind_keeps_the_rules_of_one_program),
         cmocka_unit_test(test_why_a_rule_does_not_match),
         cmocka_unit_test(test_a_mistake_refuses_the_file),
