@@ -77,3 +77,39 @@ AC_DEFUN([SHUNT_SYSTEMD], [
   AM_CONDITIONAL([HAVE_SYSTEMD], [test "x$with_systemdsystemunitdir" != xno])
   AC_SUBST([systemdsystemunitdir], [$with_systemdsystemunitdir])
 ])
+
+# SHUNT_XDP
+# --with-xdp=auto|yes|no: the owner's side of raw queues (AF_PACKET and AF_XDP), which needs libbpf,
+# libxdp and a clang that compiles for BPF. Sets XDP_CFLAGS, XDP_LIBS, BPF_CLANG, BPF_CFLAGS and the
+# conditional and macro HAVE_XDP.
+AC_DEFUN([SHUNT_XDP], [
+  AC_ARG_WITH([xdp], [AS_HELP_STRING([--with-xdp=auto|yes|no],
+      [AF_PACKET and AF_XDP queues; needs libbpf, libxdp, clang @<:@auto@:>@])],
+    [], [with_xdp=auto])
+  AS_CASE([$with_xdp], [auto|yes|no], [],
+    [AC_MSG_ERROR([--with-xdp takes auto, yes or no, not '$with_xdp'])])
+  shunt_xdp=$with_xdp
+  AS_IF([test "x$shunt_xdp" != xno], [
+    PKG_CHECK_MODULES([XDP], [libxdp >= 1.2 libbpf >= 1.0], [],
+      [shunt_xdp_lacks="libxdp and libbpf (Debian: libxdp-dev)"])
+    AC_PATH_PROGS([BPF_CLANG], [clang clang-19 clang-16 clang-15 clang-14])
+    dnl the kernel's headers for this machine, which a compiler for BPF does not look for
+    BPF_CFLAGS="-O2 -g -Wall -target bpf -I/usr/include/`$CC -print-multiarch 2>/dev/null`"
+    AC_MSG_CHECKING([whether clang compiles for BPF])
+    echo '#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>' >conftest.bpf.c
+    AS_IF([test -n "$BPF_CLANG" && $BPF_CLANG $BPF_CFLAGS -c conftest.bpf.c -o conftest.bpf.o 2>&AS_MESSAGE_LOG_FD],
+      [AC_MSG_RESULT([yes])],
+      [AC_MSG_RESULT([no])
+       shunt_xdp_lacks="clang for BPF and linux-libc-dev"])
+    rm -f conftest.bpf.c conftest.bpf.o
+    AS_IF([test -z "$shunt_xdp_lacks"], [shunt_xdp=yes],
+      [test "x$with_xdp" = xyes], [AC_MSG_ERROR([--with-xdp=yes, but there is no $shunt_xdp_lacks])],
+      [shunt_xdp=no])
+  ])
+  with_xdp=$shunt_xdp
+  AS_IF([test "x$with_xdp" = xyes],
+    [AC_DEFINE([HAVE_XDP], [1], [AF_PACKET and AF_XDP queues can be opened])])
+  AM_CONDITIONAL([HAVE_XDP], [test "x$with_xdp" = xyes])
+  AC_SUBST([BPF_CFLAGS])
+])

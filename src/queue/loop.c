@@ -90,7 +90,7 @@ static int loop_attach(struct queue **q, const struct queue_grant *grant)
     l = calloc(1, sizeof(*l));
     if (!l)
         return -ENOMEM;
-    err = queue_shared_map(&l->shared, grant->fd[FD_MEMORY], QUEUE_LOOP, slots_at(desc, 2));
+    err = queue_shared_map(&l->shared, grant->fd[FD_MEMORY], desc, slots_at(desc, 2));
     if (err) {
         free(l);
         return err;
@@ -149,16 +149,11 @@ static uint64_t ready(const struct loop *l)
 static int loop_rx(struct queue *q, struct queue_frame *frames, int max, uint64_t now_ns)
 {
     struct loop *l = loop_of(q);
-    uint64_t tail = atomic_load_explicit(&l->rx->tail, memory_order_relaxed), rung, n;
+    uint64_t tail = atomic_load_explicit(&l->rx->tail, memory_order_relaxed);
+    uint64_t n = u64_min(ready(l), (uint64_t)max);
 
     if (queue_shared_down(l->shared))
         return -ENETDOWN;
-    n = ready(l);
-    if (!n) {
-        sys_read(l->grant.fd[FD_BELL], &rung, sizeof(rung));
-        n = ready(l);
-    }
-    n = u64_min(n, (uint64_t)max);
     for (uint64_t i = 0; i < n; i++)
         view(l, &frames[i], tail + i);
     return (int)n;
@@ -237,6 +232,17 @@ static int loop_wait_fd(const struct queue *q)
     return ((const struct loop *)(const void *)q)->grant.fd[FD_BELL];
 }
 
+static int loop_arm(struct queue *q)
+{
+    struct loop *l = loop_of(q);
+    uint64_t rung;
+
+    if (queue_shared_down(l->shared))
+        return -ENETDOWN;
+    sys_read(l->grant.fd[FD_BELL], &rung, sizeof(rung));
+    return 0;
+}
+
 static uint64_t loop_deadline(const struct queue *q)
 {
     return CLOCK_NEVER;
@@ -252,6 +258,7 @@ const struct queue_ops queue_loop = {
     .tx = loop_tx,
     .kick = loop_kick,
     .wait_fd = loop_wait_fd,
+    .arm = loop_arm,
     .deadline = loop_deadline,
 };
 
@@ -309,7 +316,7 @@ int loop_open(struct queue_grant ends[2], const struct loop_options *options)
     ends[0].desc.fd_count = FDS;
     if (!desc_fits(&ends[0].desc) || caps.frame_max_bytes > QUEUE_SUPER_MAX)
         return -EINVAL;
-    err = queue_shared_create(&shared, &memfd, QUEUE_LOOP, slots_at(&ends[0].desc, 2));
+    err = queue_shared_create(&shared, &memfd, &ends[0].desc, slots_at(&ends[0].desc, 2));
     if (err)
         return err;
     shared->caps = caps;

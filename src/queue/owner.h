@@ -32,7 +32,7 @@ struct queue_options {
 // or ::ffff:0.0.0.0 then: every address of that family.
 struct queue_flow {
     struct in6_addr local, remote;
-    in_port_t local_port, remote_port;
+    in_port_t remote_port, local_port; // in this order the structure is the programs' key
 };
 
 // What the owner has counted since open(), a verdict each.

@@ -8,10 +8,12 @@
 
 #include "base/sys.h"
 #include "base/util.h"
+#include "queue/af_packet.h"
 #include "queue/loop.h"
 
 static const struct queue_ops *const doors[QUEUE_DOORS] = {
     [QUEUE_LOOP] = &queue_loop,
+    [QUEUE_AF_PACKET] = &queue_af_packet,
 };
 
 int queue_attach(struct queue **q, const struct queue_grant *grant)

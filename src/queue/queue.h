@@ -45,14 +45,15 @@ struct queue_caps {
     uint16_t batch;           // frames a kick that pay; tx() kicks by itself beyond that
     uint16_t hw_queues;       // of the device, that this queue serves
     bool tx_csum;             // an unfinished checksum is finished for nothing; false: by tx()
-    bool rx_csum;             // rx() says of each frame whether its checksum is good
+    bool rx_csum;             // rx() says of most frames that their checksum is good or unfinished
     bool zero_copy;           // the device reads and writes the frames in place
     bool shareable;           // false: only the process that opened the queue can drive it
-    char why[112];            // how the door works here and why so, e.g. "generic mode: veth"
+    char why[192];            // how the door works here and why so, e.g. "generic mode: veth"
 };
 
 // ---- received frames ----
 
+// None: check the checksums.
 enum queue_frame_flag {
     // Checksums above IP were found good by the device or the kernel.
     QUEUE_CSUM_GOOD = 1,
@@ -181,9 +182,14 @@ struct queue_ops {
     // device is gone).
     int (*kick)(struct queue *q, uint64_t now_ns);
 
-    // Readable (level) while rx() would give something, for poll and epoll. Stays the queue's. Loop
-    // and wrappers: rx() that finds nothing is what makes it unreadable.
+    // Readable (level) while rx() would give something, for poll and epoll. Stays the queue's.
     int (*wait_fd)(const struct queue *q);
+
+    // To sleep: arm(), look once more with rx(), then wait for wait_fd() and deadline(). Clears
+    // what would keep wait_fd() readable (bells, an error from a link that went down) and tells a
+    // driver that waits for a wake-up that there is room. A few system calls. Without it a wait may
+    // return at once, for ever. 0, -ENETDOWN.
+    int (*arm)(struct queue *q);
 
     // When rx() or kick() should be called though wait_fd() says nothing; CLOCK_NEVER: at no time,
     // which is what every door but the wrappers says.
@@ -234,6 +240,11 @@ static inline int queue_kick(struct queue *q, uint64_t now_ns)
 static inline int queue_wait_fd(const struct queue *q)
 {
     return q->ops->wait_fd(q);
+}
+
+static inline int queue_arm(struct queue *q)
+{
+    return q->ops->arm(q);
 }
 
 static inline uint64_t queue_deadline(const struct queue *q)

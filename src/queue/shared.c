@@ -20,7 +20,8 @@ static int map(struct queue_shared **s, int fd, uint64_t bytes)
     return 0;
 }
 
-int queue_shared_create(struct queue_shared **s, int *fd, enum queue_door door, uint64_t bytes)
+int queue_shared_create(struct queue_shared **s, int *fd, const struct queue_desc *desc,
+                        uint64_t bytes)
 {
     int memfd = memfd_create("shunt-queue", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     int err = memfd < 0 ? -errno : 0;
@@ -37,12 +38,13 @@ int queue_shared_create(struct queue_shared **s, int *fd, enum queue_door door, 
         return err;
     }
     (*s)->magic = QUEUE_MAGIC;
-    (*s)->door = door;
+    (*s)->door = desc->door;
+    memcpy((*s)->ring, desc->ring, sizeof(desc->ring));
     *fd = memfd;
     return 0;
 }
 
-int queue_shared_map(struct queue_shared **s, int fd, enum queue_door door, uint64_t bytes)
+int queue_shared_map(struct queue_shared **s, int fd, const struct queue_desc *desc, uint64_t bytes)
 {
     struct stat st;
     int err;
@@ -50,7 +52,8 @@ int queue_shared_map(struct queue_shared **s, int fd, enum queue_door door, uint
     if (fstat(fd, &st) || st.st_size < 0 || (uint64_t)st.st_size < bytes || bytes < QUEUE_PAGE)
         return -EPROTO;
     err = map(s, fd, bytes);
-    if (!err && ((*s)->magic != QUEUE_MAGIC || (*s)->door != door)) {
+    if (!err && ((*s)->magic != QUEUE_MAGIC || (*s)->door != desc->door ||
+                 memcmp((*s)->ring, desc->ring, sizeof(desc->ring)))) {
         queue_shared_unmap(*s, bytes);
         err = -EPROTO;
     }

@@ -14,6 +14,7 @@
 struct queue_shared {
     uint32_t magic; // QUEUE_MAGIC
     uint32_t door;
+    uint32_t ring[6];      // as in the description, which must agree
     _Atomic uint32_t down; // the owner has ended the queue
     struct queue_caps caps;
     alignas(64) struct queue_counters counters;
@@ -23,10 +24,13 @@ _Static_assert(sizeof(struct queue_shared) <= QUEUE_PAGE, "the doors begin on th
 
 // Makes and maps a memfd of `bytes`, all zero but for the head. On success *fd is the caller's
 // (close-on-exec, sealed against resizing). 0, -ENOMEM, -EMFILE.
-int queue_shared_create(struct queue_shared **s, int *fd, enum queue_door door, uint64_t bytes);
+int queue_shared_create(struct queue_shared **s, int *fd, const struct queue_desc *desc,
+                        uint64_t bytes);
 
-// Maps `bytes` of a memfd that must be at least as long and of that door. 0, -EPROTO, -ENOMEM.
-int queue_shared_map(struct queue_shared **s, int fd, enum queue_door door, uint64_t bytes);
+// Maps `bytes` of a memfd that must be at least as long, and made for that door and ring. 0,
+// -EPROTO, -ENOMEM.
+int queue_shared_map(struct queue_shared **s, int fd, const struct queue_desc *desc,
+                     uint64_t bytes);
 
 void queue_shared_unmap(struct queue_shared *s, uint64_t bytes);
 

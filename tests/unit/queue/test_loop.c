@@ -176,6 +176,7 @@ static void test_wait_fd(void **state)
     assert_true(readable(p->end[1]));
     assert_int_equal(queue_rx(p->end[1], &frame, 1, 0), 1);
     queue_release(p->end[1], 1);
+    assert_int_equal(queue_arm(p->end[1]), 0);
     assert_int_equal(queue_rx(p->end[1], &frame, 1, 0), 0);
     assert_false(readable(p->end[1]));
     assert_int_equal(queue_deadline(p->end[1]), CLOCK_NEVER);
@@ -223,6 +224,8 @@ static void test_down(void **state)
         assert_true(readable(p->end[i]));
         assert_int_equal(queue_rx(p->end[i], &frame, 1, 0), -ENETDOWN);
         assert_int_equal(queue_kick(p->end[i], 0), -ENETDOWN);
+        assert_int_equal(queue_arm(p->end[i]), -ENETDOWN);
+        assert_true(readable(p->end[i]));
     }
 }
 

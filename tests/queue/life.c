@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Queues that end, owners that die, links that come and go.
+#include "suite.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+
+#define LISTEN_PORT 24300
+
+static const struct segment to_here = {
+    .from = THERE, .source = PORT_THERE, .dest = PORT_HERE, .tcp_flags = TH_ACK, .bytes = 99};
+
+// 0: the connection is under way; else what connect() ended with, within 300 ms.
+static int connect_here(int *fd)
+{
+    struct sockaddr_in address = rig_address(HERE, LISTEN_PORT);
+    struct pollfd pollfd = {.events = POLLOUT};
+    socklen_t len = sizeof(int);
+    int err = 0;
+
+    rig_enter(THERE);
+    *fd = pollfd.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    rig_enter(HERE);
+    assert_int_equal(connect(*fd, (struct sockaddr *)&address, sizeof(address)), -1);
+    assert_int_equal(errno, EINPROGRESS);
+    if (poll(&pollfd, 1, 300) == 1)
+        getsockopt(*fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    return -err;
+}
+
+// A process that owns the queue of `here` with a listening port, until it is killed. Its grant's
+// descriptors are left open here, as a driver would hold them, where fds is not NULL.
+static pid_t owner_process(struct rig *rig)
+{
+    struct queue_flow f = rig_flow(HERE, LISTEN_PORT, 0);
+    int ready[2];
+    char byte;
+    pid_t child;
+
+    assert_int_equal(pipe(ready), 0);
+    child = fork();
+    if (child == 0) {
+        rig_open(rig, HERE);
+        if (queue_flow_add(rig->owner[HERE], &f) || write(ready[1], "r", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    return child;
+}
+
+static void kill_and_wait(pid_t child)
+{
+    int status;
+
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+}
+
+static void test_killed_owner_leaves_the_kernel(void **state)
+{
+    struct rig *rig = *state;
+    int fd;
+
+    for (int turn = 0; turn < 3; turn++) {
+        pid_t child = owner_process(rig);
+
+        assert_int_equal(connect_here(&fd), 0);
+        close(fd);
+        kill_and_wait(child);
+        assert_int_equal(connect_here(&fd), -ECONNREFUSED); // the kernel's RST
+        close(fd);
+    }
+}
+
+// The same by the way of older kernels, whose attachments outlive their maker, and the next owner
+// after that.
+static void test_killed_owner_without_links(void **state)
+{
+    rig_options.direct = true;
+    test_killed_owner_leaves_the_kernel(state);
+    rig_options.direct = false;
+}
+
+// The kernel's TCP gets a segment that it does not know, and answers RST.
+static void test_killed_owner_resets_connections(void **state)
+{
+    struct rig *rig = *state;
+    struct pollfd pollfd = {.events = POLLIN};
+    pid_t child = owner_process(rig);
+    int err;
+    socklen_t len = sizeof(err);
+
+    assert_int_equal(connect_here(&pollfd.fd), 0);
+    kill_and_wait(child);
+    // the SYN goes again after a second
+    assert_int_equal(poll(&pollfd, 1, 4000), 1);
+    assert_int_equal(getsockopt(pollfd.fd, SOL_SOCKET, SO_ERROR, &err, &len), 0);
+    assert_int_equal(err, ECONNREFUSED);
+    close(pollfd.fd);
+}
+
+static void test_close_leaves_the_kernel(void **state)
+{
+    struct rig *rig = *state;
+    struct queue_flow f = rig_flow(HERE, LISTEN_PORT, 0);
+    struct queue_frame frame;
+    struct queue *driver;
+    int fd;
+
+    rig_open(rig, HERE);
+    assert_int_equal(queue_flow_add(rig->owner[HERE], &f), 0);
+    assert_int_equal(connect_here(&fd), 0);
+    close(fd);
+    assert_true(frame_next(rig, HERE, &frame));
+    frame_done(rig, HERE);
+    driver = rig->queue[HERE]; // outlives the owner
+    rig->queue[HERE] = NULL;
+    rig_close(rig, HERE);
+    while (queue_rx(driver, &frame, 1, 0) == 1)
+        queue_release(driver, 1);
+    assert_int_equal(queue_rx(driver, &frame, 1, 0), -ENETDOWN);
+    assert_int_equal(queue_kick(driver, 0), -ENETDOWN);
+    assert_int_equal(queue_arm(driver), -ENETDOWN);
+    assert_int_equal(connect_here(&fd), -ECONNREFUSED);
+    close(fd);
+    queue_detach(driver);
+}
+
+static void expect_frame(struct rig *rig)
+{
+    struct queue_frame frame;
+
+    assert_int_equal(frame_send(rig, &to_here), 0);
+    assert_true(frame_next(rig, HERE, &frame));
+    frame_expect(rig, HERE, &frame, &to_here);
+    frame_done(rig, HERE);
+}
+
+static void test_reopen_at_once(void **state)
+{
+    struct rig *rig = *state;
+    struct queue_flow f = rig_flow(HERE, PORT_HERE, PORT_THERE);
+
+    for (int turn = 0; turn < 8; turn++) {
+        rig_close(rig, HERE);
+        rig_open(rig, HERE);
+        assert_int_equal(queue_flow_add(rig->owner[HERE], &f), 0);
+        expect_frame(rig);
+    }
+}
+
+static void test_link_down_and_up(void **state)
+{
+    struct rig *rig = *state;
+    struct pollfd pollfd = {.fd = queue_wait_fd(rig->queue[HERE]), .events = POLLIN};
+    struct segment s = {.from = HERE, .source = PORT_HERE, .dest = PORT_THERE, .tcp_flags = TH_ACK};
+
+    for (int turn = 0; turn < 2; turn++) {
+        expect_frame(rig);
+        rig_run(HERE, "link set %s down", device_of[HERE]);
+        assert_int_equal(frame_send(rig, &s), -ENETDOWN);
+        assert_int_equal(queue_arm(rig->queue[HERE]), 0);
+        assert_int_equal(poll(&pollfd, 1, 0), 0); // no error stays to be polled
+        rig_run(HERE, "link set %s up", device_of[HERE]);
+        while (queue_arm(rig->queue[THERE]) == 0 && frame_send(rig, &to_here) != 0)
+            ;
+        assert_true(frame_next(rig, HERE, &(struct queue_frame){0}));
+        frame_done(rig, HERE);
+        while (!frame_none(rig, HERE))
+            frame_done(rig, HERE);
+    }
+    assert_int_equal(frame_send(rig, &s), 0);
+    assert_true(frame_next(rig, THERE, &(struct queue_frame){0}));
+}
+
+static void test_device_goes_away(void **state)
+{
+    struct rig *rig = *state;
+    struct segment s = {.from = HERE, .source = PORT_HERE, .dest = PORT_THERE, .tcp_flags = TH_ACK};
+    struct queue_frame frame;
+    int err;
+
+    expect_frame(rig);
+    rig_run(HERE, "link del %s", device_of[HERE]);
+    err = frame_send(rig, &s);
+    assert_true(err == -ENXIO || err == -ENETDOWN);
+    assert_true(queue_rx(rig->queue[HERE], &frame, 1, 0) <= 0);
+}
+
+static void test_no_such_device(void **state)
+{
+    struct queue_options options = rig_options;
+    struct queue_owner *owner;
+    char why[200] = "";
+
+    options.device = "no-such-device";
+    assert_int_equal(queue_open(&owner, &options, why, sizeof(why)), -ENODEV);
+    assert_non_null(strstr(why, "no-such-device"));
+}
+
+static void test_auto_chooses_af_packet_on_veth(void **state)
+{
+    struct rig *rig = *state;
+    const char *why = "";
+
+    assert_int_equal(queue_choose(device_of[HERE], &why), QUEUE_AF_PACKET);
+    assert_non_null(strstr(why, "zero copy"));
+    assert_non_null(rig);
+}
+
+static void test_grants_that_do_not_fit(void **state)
+{
+    struct rig *rig = *state;
+    struct queue_grant good = rig->owner[HERE]->grant, bad;
+    struct queue *q;
+
+    for (unsigned i = 0; i < ARRAY_LEN(good.desc.ring); i++) {
+        bad = good;
+        bad.desc.ring[i] = bad.desc.ring[i] * 2 + 4096;
+        if (good.desc.ring[i])
+            assert_int_equal(queue_attach(&q, &bad), -EPROTO);
+    }
+    bad = good;
+    bad.desc.fd_count = 0;
+    assert_int_equal(queue_attach(&q, &bad), -EPROTO);
+    bad = good;
+    bad.fd[1] = bad.fd[0];
+    assert_int_equal(queue_attach(&q, &bad), -EPROTO);
+}
+
+const struct CMUnitTest life_tests[] = {
+    cmocka_unit_test_setup_teardown(test_killed_owner_leaves_the_kernel, setup_links, teardown_rig),
+    cmocka_unit_test_setup_teardown(test_killed_owner_without_links, setup_links, teardown_rig),
+    cmocka_unit_test_setup_teardown(test_killed_owner_resets_connections, setup_links,
+                                    teardown_rig),
+    cmocka_unit_test_setup_teardown(test_close_leaves_the_kernel, setup_links, teardown_rig),
+    cmocka_unit_test_setup_teardown(test_reopen_at_once, setup_pair, teardown_rig),
+    cmocka_unit_test_setup_teardown(test_link_down_and_up, setup_pair, teardown_rig),
+    cmocka_unit_test_setup_teardown(test_device_goes_away, setup_pair, teardown_rig),
+    cmocka_unit_test(test_no_such_device),
+    cmocka_unit_test_setup_teardown(test_auto_chooses_af_packet_on_veth, setup_links, teardown_rig),
+    cmocka_unit_test_setup_teardown(test_grants_that_do_not_fit, setup_pair, teardown_rig),
+};
+const size_t life_tests_count = ARRAY_LEN(life_tests);

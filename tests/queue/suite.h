@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The suite that every door passes. frames_tests ask for two ends of the door only; the others for
+// a kernel, and so not for loop.
+#ifndef TESTS_QUEUE_SUITE_H
+#define TESTS_QUEUE_SUITE_H
+
+#include "rig.h"
+
+extern const struct CMUnitTest frames_tests[], steer_tests[], life_tests[];
+extern const size_t frames_tests_count, steer_tests_count, life_tests_count;
+
+int setup_pair(void **state);  // rig_pair()
+int setup_links(void **state); // rig_new()
+int teardown_rig(void **state);
+
+#endif
