@@ -160,3 +160,19 @@ bool mtu_too_big(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns, uint1
     }
     return true;
 }
+
+void tcp_path_changed(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c,
+                      const struct tcp_path *path)
+{
+    uint32_t mtu = u64_max(path->mtu, min_mtu(c));
+
+    c->super_cap = u64_min(path->super_max, UINT16_MAX);
+    c->mtu_high = c->mss_peer ? u64_min(mtu, c->mss_peer + header_bytes(c)) : mtu;
+    if (mtu < c->pmtu) {
+        mtu_too_big(ctx, c, now_ns, mtu);
+    } else if (mtu > c->pmtu) { // what routers or probes had found was of the old path
+        c->pmtu = mtu;
+        c->mtu_probe = 0;
+        mtu_update_mss(c);
+    }
+}

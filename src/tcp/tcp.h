@@ -229,6 +229,11 @@ void tcp_close(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c);
 // The host lets go at once: RST, nothing is sent any more (also SO_LINGER with time 0).
 void tcp_abort(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c);
 
+// The route has come to offer something else than when c was opened. What routers and probes had
+// found out is of the old path. A smaller MTU sends again at once what was too big.
+void tcp_path_changed(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c,
+                      const struct tcp_path *path);
+
 // Sets an option. Returns 0, -EINVAL for a value out of range, -ENOPROTOOPT.
 int tcp_set(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c, enum tcp_option opt,
             uint64_t value);
