@@ -39,9 +39,9 @@ static inline bool ip_addr_equal(const struct ip_addr *a, const struct ip_addr *
 
 static inline bool ip_addr_is_v4(const struct ip_addr *a)
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    static const uint8_t mapped[4] = {[2] = 0xff, [3] = 0xff};
 
-    return !memcmp(a->b, mapped, sizeof mapped);
+    return !(a->w[0] | a->w[1]) && !memcmp(&a->w[2], mapped, sizeof mapped);
 }
 
 // True for ::, and for 0.0.0.0 in its mapped form.

@@ -31,18 +31,36 @@ static inline uint64_t add_carry(uint64_t sum, uint64_t v)
     return sum + (sum < v);
 }
 
-// Eight bytes an addition, with end-around carry: as good as vectors for headers and small
-// payloads.
-static uint16_t csum_wide(const void *data, size_t len)
+static inline uint64_t add_8_bytes(uint64_t sum, const unsigned char *p)
+{
+    uint64_t word;
+
+    memcpy(&word, p, sizeof(word));
+    return add_carry(sum, word);
+}
+
+static inline uint64_t add_32_bytes(uint64_t sum, const unsigned char *p)
+{
+#ifdef CSUM_X86
+    return csum_adc32(sum, p);
+#else
+    for (int i = 0; i < 32; i += 8)
+        sum = add_8_bytes(sum, p + i);
+    return sum;
+#endif
+}
+
+// Eight bytes an addition, with end-around carry.
+uint16_t csum_wide(const void *data, size_t len)
 {
     const unsigned char *p = data;
-    uint64_t sum = 0, word;
+    uint64_t sum = 0;
     uint32_t half;
 
-    for (; len >= 8; p += 8, len -= 8) {
-        memcpy(&word, p, 8);
-        sum = add_carry(sum, word);
-    }
+    for (; len >= 32; p += 32, len -= 32)
+        sum = add_32_bytes(sum, p);
+    for (; len >= 8; p += 8, len -= 8)
+        sum = add_8_bytes(sum, p);
     if (len >= 4) {
         memcpy(&half, p, 4);
         sum = add_carry(sum, half);

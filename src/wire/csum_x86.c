@@ -15,7 +15,7 @@ int csum_has_avx2(void)
 
 static uint16_t with_tail(uint64_t lanes, const void *tail, size_t len)
 {
-    return csum_fold((uint64_t)csum_fold(lanes) + csum_scalar(tail, len));
+    return csum_fold((uint64_t)csum_fold(lanes) + csum_wide(tail, len));
 }
 
 uint16_t csum_sse2(const void *data, size_t len)

@@ -38,7 +38,7 @@ static int parse4(const uint8_t *p, size_t len, struct ip_header *out, bool whol
     total = get_be16(p + 2);
     if (header < IP4_HEADER_BYTES || header > len || total < header)
         return -EBADMSG;
-    if (whole && (total > len || csum(p, header) != UINT16_MAX))
+    if (whole && (total > len || csum_fold(csum_words(p, header / 4)) != UINT16_MAX))
         return -EBADMSG;
     frag = get_be16(p + 6);
     *out = (struct ip_header){
@@ -146,20 +146,22 @@ int ip_parse_quoted(const void *packet, size_t len, struct ip_header *out)
 
 static size_t emit4(uint8_t *p, const struct ip_header *h)
 {
-    uint16_t check;
+    uint16_t bytes = (uint16_t)(IP4_HEADER_BYTES + h->payload_bytes), check;
+    uint16_t flags = h->dont_fragment ? FLAG_DF : 0;
+    uint32_t words =
+        (0x4500u | h->tos) + bytes + h->id + flags + ((uint32_t)h->ttl << 8 | h->proto);
 
     p[0] = 0x45;
     p[1] = h->tos;
-    put_be16(p + 2, (uint16_t)(IP4_HEADER_BYTES + h->payload_bytes));
+    put_be16(p + 2, bytes);
     put_be16(p + 4, h->id);
-    put_be16(p + 6, h->dont_fragment ? FLAG_DF : 0);
+    put_be16(p + 6, flags);
     p[8] = h->ttl;
     p[9] = h->proto;
-    memset(p + 10, 0, 2);
+    check = (uint16_t)~csum_fold((uint64_t)htobe16(csum_fold(words)) + h->src.w[3] + h->dst.w[3]);
+    memcpy(p + 10, &check, 2);
     memcpy(p + 12, h->src.b + 12, 4);
     memcpy(p + 16, h->dst.b + 12, 4);
-    check = (uint16_t)~csum(p, IP4_HEADER_BYTES);
-    memcpy(p + 10, &check, 2);
     return IP4_HEADER_BYTES;
 }
 

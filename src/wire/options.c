@@ -162,11 +162,10 @@ static uint8_t *put_ts_and_sack_ok(uint8_t *p, const struct segment *s)
         return p;
     if (!(s->opts & SEG_OPT_TS))
         return put_kind(put_nops(p, 2), OPTION_SACK_OK, SACK_OK_BYTES);
+    memcpy(p, usual_ts, sizeof(usual_ts));
     if (s->opts & SEG_OPT_SACK_OK)
-        p = put_kind(p, OPTION_SACK_OK, SACK_OK_BYTES);
-    else
-        p = put_nops(p, 2);
-    p = put_kind(p, OPTION_TS, TS_BYTES);
+        put_kind(p, OPTION_SACK_OK, SACK_OK_BYTES);
+    p += sizeof(usual_ts);
     put_be32(p, s->ts_val);
     put_be32(p + 4, s->ts_ecr);
     return p + 8;
@@ -199,9 +198,12 @@ static uint8_t *put_tfo(uint8_t *p, const struct segment *s)
 
 size_t options_emit(const struct segment *s, uint8_t *out)
 {
-    unsigned sacks = sacks_that_fit(s, fixed_bytes(s));
+    unsigned sacks;
     uint8_t *p = out;
 
+    if (!s->opts)
+        return 0;
+    sacks = sacks_that_fit(s, fixed_bytes(s));
     if (s->opts & SEG_OPT_MSS) {
         p = put_kind(p, OPTION_MSS, MSS_BYTES);
         put_be16(p, s->mss);

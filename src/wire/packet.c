@@ -88,9 +88,19 @@ static uint16_t data_sum(const struct seg_data *d)
     return csum_join(first, d->piece_len[0], csum(d->piece[1], d->piece_len[1]));
 }
 
-static uint16_t checksum(const struct segment *s, const uint8_t *header, size_t header_bytes,
+// The header's sum, but for the options, out of its values: to read back what has just been written
+// byte by byte would wait for it.
+static uint16_t fixed_sum(const struct segment *s, size_t header_bytes)
+{
+    uint64_t words = (uint64_t)s->src_port + s->dst_port + s->seq + s->ack + s->window + s->urgent;
+
+    return htobe16(csum_fold(words + ((uint32_t)header_bytes << 10 | s->flags)));
+}
+
+static uint16_t checksum(const struct segment *s, const uint8_t *options, size_t header_bytes,
                          enum csum_mode mode)
 {
+    uint64_t sum;
     uint16_t pseudo;
 
     if (mode == CSUM_NONE)
@@ -98,7 +108,9 @@ static uint16_t checksum(const struct segment *s, const uint8_t *header, size_t 
     pseudo = pseudo_sum(s, header_bytes + s->len);
     if (mode == CSUM_PARTIAL)
         return pseudo;
-    return (uint16_t)~csum_fold((uint64_t)pseudo + csum(header, header_bytes) + data_sum(&s->data));
+    sum = csum_words(options, (header_bytes - TCP_HEADER_BYTES) / 4);
+    sum += (uint64_t)pseudo + fixed_sum(s, header_bytes);
+    return (uint16_t)~csum_fold(sum + (s->len ? data_sum(&s->data) : 0));
 }
 
 size_t segment_emit_header(const struct segment *s, void *out, enum csum_mode mode)
@@ -114,9 +126,8 @@ size_t segment_emit_header(const struct segment *s, void *out, enum csum_mode mo
     p[12] = (uint8_t)(header / 4 << 4);
     p[13] = s->flags;
     put_be16(p + 14, s->window);
-    put_be16(p + 16, 0);
     put_be16(p + 18, s->urgent);
-    check = checksum(s, p, header, mode);
+    check = checksum(s, p + TCP_HEADER_BYTES, header, mode);
     memcpy(p + CSUM_OFFSET, &check, 2);
     return header;
 }
@@ -124,20 +135,20 @@ size_t segment_emit_header(const struct segment *s, void *out, enum csum_mode mo
 size_t packet_emit_header(const struct segment *s, const struct packet_ip *ip, void *out,
                           enum csum_mode mode)
 {
-    struct ip_header h = {
-        .src = s->src,
-        .dst = s->dst,
-        .proto = IP_PROTO_TCP,
-        .tos = (uint8_t)(s->dscp << 2 | s->ecn),
-        .ttl = ip->ttl,
-        .dont_fragment = ip->dont_fragment,
-        .id = ip->id,
-        .flow_label = ip->flow_label,
-        .payload_bytes = (uint32_t)segment_header_bytes(s) + s->len,
-    };
-    size_t n = ip_emit(out, &h);
+    size_t n = ip_header_bytes(&s->src), tcp = segment_emit_header(s, (uint8_t *)out + n, mode);
 
-    return n + segment_emit_header(s, (uint8_t *)out + n, mode);
+    ip_emit(out, &(struct ip_header){
+                     .src = s->src,
+                     .dst = s->dst,
+                     .proto = IP_PROTO_TCP,
+                     .tos = (uint8_t)(s->dscp << 2 | s->ecn),
+                     .ttl = ip->ttl,
+                     .dont_fragment = ip->dont_fragment,
+                     .id = ip->id,
+                     .flow_label = ip->flow_label,
+                     .payload_bytes = (uint32_t)tcp + s->len,
+                 });
+    return n + tcp;
 }
 
 size_t packet_emit(const struct segment *s, const struct packet_ip *ip, void *out,
