@@ -6,7 +6,7 @@
 
 #include "base/util.h"
 
-static const struct tcp_cc *const table[CC_COUNT] = {
+const struct tcp_cc *const cc_table[CC_COUNT] = {
     [CC_CUBIC] = &cc_cubic,
     [CC_NEWRENO] = &cc_newreno,
     [CC_BBR] = &cc_bbr,
@@ -15,19 +15,14 @@ static const struct tcp_cc *const table[CC_COUNT] = {
 int tcp_cc_named(const char *name)
 {
     for (int i = 0; i < CC_COUNT; i++)
-        if (!strcmp(table[i]->name, name))
+        if (!strcmp(cc_table[i]->name, name))
             return i;
     return -ENOENT;
 }
 
 const char *tcp_cc_name(uint32_t index)
 {
-    return index < CC_COUNT ? table[index]->name : NULL;
-}
-
-const struct tcp_cc *cc_of(const struct tcp_conn *c)
-{
-    return table[c->cc];
+    return index < CC_COUNT ? cc_table[index]->name : NULL;
 }
 
 int cc_select(struct tcp_conn *c, uint32_t index, uint64_t now_ns)
@@ -36,7 +31,7 @@ int cc_select(struct tcp_conn *c, uint32_t index, uint64_t now_ns)
         return -EINVAL;
     c->cc = index;
     c->pacing_rate = 0;
-    table[index]->init(c, now_ns);
+    cc_table[index]->init(c, now_ns);
     return 0;
 }
 

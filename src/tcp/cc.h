@@ -29,7 +29,12 @@ struct tcp_cc {
 
 extern const struct tcp_cc cc_cubic, cc_newreno, cc_bbr;
 
-const struct tcp_cc *cc_of(const struct tcp_conn *c);
+extern const struct tcp_cc *const cc_table[CC_COUNT];
+
+static inline const struct tcp_cc *cc_of(const struct tcp_conn *c)
+{
+    return cc_table[c->cc];
+}
 
 // Picks an algorithm and starts it. Returns 0 or -EINVAL.
 int cc_select(struct tcp_conn *c, uint32_t index, uint64_t now_ns);

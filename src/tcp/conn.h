@@ -135,8 +135,8 @@ struct tcp_conn {
 
     // agreed upon with the peer
     uint32_t wscale_ok : 1, ts_ok : 1, sack_ok : 1, ecn_ok : 1;
-    // to be sent
-    uint32_t ack_now : 1, rst_now : 1, probe_now : 1, tlp_now : 1;
+    // to be sent; ack_now is below
+    uint32_t rst_now : 1, probe_now : 1, tlp_now : 1;
     uint32_t force : 1;       // what fits the window goes, however small
     uint32_t ece_pending : 1; // a CE mark was seen: ECE until CWR
     uint32_t cwr_pending : 1; // the window was cut for ECE: CWR with the next new data
@@ -147,9 +147,8 @@ struct tcp_conn {
     uint32_t rx_shut : 1;   // the program reads no more
     uint32_t orphan : 1;    // the host has let go: release when done
     uint32_t has_rings : 1, active : 1;
-    uint32_t in_use : 1; // not in the free list
-    uint32_t ready : 1, queued : 1,
-        in_table : 1; // in the ready list, a listener's, the demux table
+    uint32_t in_use : 1;               // not in the free list
+    uint32_t queued : 1, in_table : 1; // in a listener's list, in the demux table
     // options of the program
     uint32_t nodelay : 1, cork : 1, quickack : 1, keepalive : 1, tune_off : 1;
     uint32_t deferred : 1; // of a child: its handshake is through, but TCP_SET_DEFER_ACCEPT waits
@@ -157,13 +156,17 @@ struct tcp_conn {
     uint32_t tfo_data : 1; // the SYN carried data, and (once established) it was taken
     uint32_t tfo_ask : 1;  // of a child: its SYN-ACK brings a cookie
     // loss detection
-    uint8_t reordered : 1, tlp_out : 1, tlp_retrans : 1, wnd_limited : 1;
+    uint8_t reordered : 1, tlp_out : 1, tlp_retrans : 1;
     uint8_t syn_lost : 1, urgent_in : 1, urgent_out : 1;
     uint8_t frto : 2; // RFC 5682, 3.1: the step that the next acknowledgement is for; 0: not in use
+    // What every segment writes has bytes of its own: a load that is wider than the last store
+    // waits.
     uint8_t blocked : 1; // the last output kept something back: an ACK may free it
-    uint8_t quick_acks;  // acknowledge at once that many times
+    uint8_t wnd_limited : 1;
+    uint8_t ack_now;    // an acknowledgement is to be sent
+    uint8_t quick_acks; // acknowledge at once that many times
     uint8_t dupacks;
-    uint8_t snd_wscale, rcv_wscale;
+    uint8_t snd_wscale : 4, rcv_wscale : 4;
     uint8_t backoff, retries, probes;
     uint8_t tos;
     uint8_t soft_error; // errno of the last soft ICMP error: why a handshake timed out
@@ -180,7 +183,9 @@ struct tcp_conn {
     // in flight: the scoreboard of spans
     uint32_t span_first, span_last, span_hint;
     uint32_t ooo_first; // spans of data received out of order
-    uint16_t span_count, ooo_count;
+    uint16_t span_count;
+    uint8_t ooo_count;
+    uint8_t ready;                  // in the list of those with something to send
     uint32_t sacked, lost, retrans; // bytes
 
     // congestion window, PRR (RFC 6937), undo

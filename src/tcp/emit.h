@@ -11,7 +11,8 @@ struct out {
     struct tcp_conn *c;
     uint64_t now_ns;
     struct tcp_sink *sink;
-    struct ring tx; // valid with has_tx
+    struct ring tx;  // valid with has_tx
+    uint32_t unsent; // bytes in the send ring that were never sent, up to our FIN
     bool has_tx;
     bool hold; // new data waits, so that a probe of the path MTU finds room
 };
@@ -55,8 +56,5 @@ int output_probe(struct out *o);
 
 // Sends up to limit bytes of new data as one segment; *sent says how many. output.c
 int output_new_segment(struct out *o, uint32_t len, uint32_t flags, uint32_t *sent);
-
-// Bytes in the send ring that were never sent, up to our FIN. output.c
-uint32_t output_unsent(const struct out *o);
 
 #endif

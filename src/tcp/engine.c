@@ -103,7 +103,7 @@ static void derive_keys(struct tcp_arena *a)
 int tcp_format(void *mem, const struct tcp_config *cfg, uint64_t now_ns)
 {
     struct tcp_arena *a = mem;
-    struct tcp_ctx ctx;
+    struct tcp_ctx ctx = {0};
 
     if (!config_is_sane(cfg))
         return -EINVAL;

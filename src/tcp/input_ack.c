@@ -100,14 +100,16 @@ static void begin(const struct in *in, struct tcp_ack *ack)
 {
     const struct tcp_conn *c = in->c;
 
-    *ack = (struct tcp_ack){
-        .now_ns = in->now_ns,
-        .seg = in->seg,
-        .una_before = c->snd_una,
-        .flight_before = conn_pipe(c),
-        .lost_before = c->lost,
-        .ca_before = c->ca_state,
-    };
+    // one by one: the compiler would clear the whole of it with an instruction that takes its time
+    ack->now_ns = in->now_ns;
+    ack->seg = in->seg;
+    ack->una_before = c->snd_una;
+    ack->flight_before = conn_pipe(c);
+    ack->lost_before = c->lost;
+    ack->ca_before = c->ca_state;
+    ack->acked = ack->delivered = 0;
+    ack->rtt_ns = ack->rtt_min_ns = ack->prior_ns = ack->rate = 0;
+    ack->original = ack->retrans = ack->dsack = ack->duplicate = ack->limited = false;
 }
 
 // Everything that an acceptable ACK does to the sender.

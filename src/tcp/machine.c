@@ -155,22 +155,6 @@ void conn_free(struct tcp_ctx *ctx, struct tcp_conn *c)
     ctx->arena->counters.conns--;
 }
 
-void conn_ready(struct tcp_ctx *ctx, struct tcp_conn *c)
-{
-    struct tcp_link *list = &ctx->arena->ready;
-    uint32_t i = conn_index(ctx, c);
-
-    if (c->ready)
-        return;
-    c->ready = 1;
-    c->ready_next = TCP_NONE;
-    if (list->next == TCP_NONE)
-        list->next = i;
-    else
-        ctx->conns[list->prev].ready_next = i;
-    list->prev = i;
-}
-
 struct tcp_conn *conn_next_ready(struct tcp_ctx *ctx)
 {
     struct tcp_link *list = &ctx->arena->ready;

@@ -36,7 +36,21 @@ bool conn_linger2(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns);
 void conn_time_wait(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns);
 
 // Puts c into the list of those that tcp_output() visits.
-void conn_ready(struct tcp_ctx *ctx, struct tcp_conn *c);
+static inline void conn_ready(struct tcp_ctx *ctx, struct tcp_conn *c)
+{
+    struct tcp_link *list = &ctx->arena->ready;
+    uint32_t i = conn_index(ctx, c);
+
+    if (c->ready)
+        return;
+    c->ready = 1;
+    c->ready_next = TCP_NONE;
+    if (list->next == TCP_NONE)
+        list->next = i;
+    else
+        ctx->conns[list->prev].ready_next = i;
+    list->prev = i;
+}
 
 // Takes the first one out of that list; NULL where it is empty.
 struct tcp_conn *conn_next_ready(struct tcp_ctx *ctx);

@@ -8,7 +8,6 @@
 #define MIN_MTU_V4       552  // as Linux: RFC 1191 knows no smaller plateau that still exists
 #define MIN_MTU_V6       1280 // RFC 8200, 5
 #define SEARCH_BASE_MSS  1024 // RFC 4821, 7.2
-#define SEARCH_STOP      8    // bytes between known good and known bad
 #define RAISE_INTERVAL_S 600  // RFC 1191, 6.3
 #define BLACK_HOLE_RTOS  2
 
@@ -74,7 +73,7 @@ static bool probe_is_due(const struct out *o)
 
     if (!o->ctx->arena->cfg.mtu_probing || c->mtu_probe || c->ca_state != TCP_CA_OPEN)
         return false;
-    if (c->mtu_high < c->pmtu + SEARCH_STOP)
+    if (!mtu_search_is_open(c))
         return false;
     return (int16_t)((uint16_t)(o->now_ns / NS_PER_S) - c->mtu_next_s) >= 0;
 }
@@ -93,7 +92,7 @@ int mtu_probe(struct out *o)
     mtu = (c->pmtu + c->mtu_high + 1) / 2;
     len = payload_of(c, mtu);
     need = len + 4u * c->mss;
-    if (output_unsent(o) < need || c->cwnd < need || c->snd_wnd < need)
+    if (o->unsent < need || c->cwnd < need || c->snd_wnd < need)
         return 0;
     if (pipe + need > c->cwnd || c->snd_nxt - c->snd_una + need > c->snd_wnd) {
         o->hold = pipe > 0;

@@ -19,6 +19,14 @@ uint16_t mtu_announced_mss(const struct tcp_conn *c);
 // The handshake is through: the search has its bounds.
 void mtu_start_search(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns);
 
+#define MTU_SEARCH_STOP 8 // bytes between known good and known bad: fine enough
+
+// May there be a larger MTU to be found?
+static inline bool mtu_search_is_open(const struct tcp_conn *c)
+{
+    return c->mtu_high >= c->pmtu + MTU_SEARCH_STOP;
+}
+
 // Sends a probe larger than mss where one is due and data allows. Returns 0 or -EAGAIN.
 int mtu_probe(struct out *o);
 

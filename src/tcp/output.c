@@ -10,19 +10,6 @@
 #include "tcp/mtu.h"
 #include "tcp/timers.h"
 
-uint32_t output_unsent(const struct out *o)
-{
-    const struct tcp_conn *c = o->c;
-    uint64_t ready;
-
-    if (!o->has_tx)
-        return 0;
-    ready = ring_ready(&o->tx, c->tx_pos + (c->snd_nxt - c->tx_seq));
-    if (c->fin_queued)
-        ready = c->fin_sent ? 0 : ready;
-    return ready;
-}
-
 // Room that the peer's window leaves.
 static uint32_t window_room(const struct tcp_conn *c)
 {
@@ -50,7 +37,7 @@ static bool short_may_go(const struct tcp_conn *c, uint32_t len, uint32_t unsent
 int output_new_segment(struct out *o, uint32_t len, uint32_t flags, uint32_t *sent)
 {
     struct tcp_conn *c = o->c;
-    bool all = len == output_unsent(o), fin = all && c->fin_queued && !(flags & SPAN_PROBE);
+    bool all = len == o->unsent, fin = all && c->fin_queued && !(flags & SPAN_PROBE);
     uint32_t start = c->snd_nxt;
     struct segment seg;
     int err;
@@ -72,10 +59,13 @@ int output_new_segment(struct out *o, uint32_t len, uint32_t flags, uint32_t *se
         return err;
     span_push(o->ctx, c, o->now_ns, start, start + len + fin, flags);
     c->snd_nxt = start + len + fin;
+    o->unsent -= len;
     if (len % c->mss)
         c->snd_short = c->snd_nxt;
-    c->cwr_pending = 0;
-    c->fin_sent |= fin;
+    if (c->cwr_pending)
+        c->cwr_pending = 0;
+    if (fin)
+        c->fin_sent = 1;
     *sent = len + fin;
     recovery_sent(c, *sent, false, 0);
     return 0;
@@ -141,7 +131,7 @@ static void pace(struct out *o, uint32_t sent)
 static uint32_t next_len(struct out *o, uint32_t quantum)
 {
     struct tcp_conn *c = o->c;
-    uint32_t unsent = output_unsent(o), pipe = conn_pipe(c), len;
+    uint32_t unsent = o->unsent, pipe = conn_pipe(c), len;
     uint32_t room = c->cwnd > pipe ? c->cwnd - pipe : 0;
 
     if (!unsent)
@@ -179,9 +169,10 @@ static int send_new(struct out *o)
         total += sent;
         quantum -= u64_min(quantum, sent);
     }
-    c->force = 0;
+    if (c->force)
+        c->force = 0;
     pace(o, total);
-    if (!err && c->fin_queued && !c->fin_sent && !output_unsent(o) && quantum) {
+    if (!err && c->fin_queued && !c->fin_sent && !o->unsent && quantum) {
         if (c->snd_nxt == c->snd_una)
             start_flight(o);
         err = output_new_segment(o, 0, 0, &sent);
@@ -199,7 +190,7 @@ static void note_limits(struct out *o)
     struct tcp_conn *c = o->c;
     uint32_t pipe = conn_pipe(c);
 
-    c->blocked = output_unsent(o) > 0 || (c->fin_queued && !c->fin_sent);
+    c->blocked = o->unsent > 0 || (c->fin_queued && !c->fin_sent);
     if (c->lost > c->retrans) // what is to be sent again waits for cwnd
         c->wnd_limited = 1;
     if (c->blocked || c->lost > c->retrans)
@@ -232,7 +223,7 @@ static int output_synchronized(struct out *o)
             err = output_retransmissions(o);
         if (!err && c->tlp_now)
             err = output_probe(o);
-        if (!err)
+        if (!err && mtu_search_is_open(c))
             err = mtu_probe(o);
         if (!err)
             err = send_new(o);
@@ -268,7 +259,11 @@ int tcp_conn_output(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns, st
     struct out o = {.ctx = ctx, .c = c, .now_ns = now_ns, .sink = sink};
     int err = 0;
 
-    o.has_tx = c->has_rings && !ctx->host->ring(ctx->self, c, TCP_TX, &o.tx);
+    if (c->has_rings && !ctx->host->ring(ctx->self, c, TCP_TX, &o.tx)) {
+        o.has_tx = true;
+        if (!c->fin_sent)
+            o.unsent = ring_ready(&o.tx, c->tx_pos + (c->snd_nxt - c->tx_seq));
+    }
     if (c->rst_now)
         err = output_reset(&o);
     else if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED)

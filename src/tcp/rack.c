@@ -88,7 +88,7 @@ uint64_t rack_probe_timeout(const struct tcp_ctx *ctx, const struct tcp_conn *c)
     uint64_t pto_ns = NS_PER_S;
 
     // 7.3: "no previous TLP in the same tail", SACK negotiated, no recovery under way
-    if (!ctx->arena->cfg.tlp || !c->sack_ok || c->tlp_out || c->ca_state != TCP_CA_OPEN ||
+    if (!ctx->arena->cfg.tlp || !c->sack_ok || c->ca_state != TCP_CA_OPEN || c->tlp_out ||
         c->sacked || c->state < TCP_ESTABLISHED)
         return CLOCK_NEVER;
     if (c->srtt_ns) {

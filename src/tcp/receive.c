@@ -41,7 +41,7 @@ void receive_schedule_ack(struct in *in, uint32_t len)
 
     if (len > c->mss_rcv)
         c->mss_rcv = u64_min(len, in->seg->gso_size ? in->seg->gso_size : mtu_announced_mss(c));
-    if (c->quick_acks || c->quickack || waiting >= 2u * c->mss_rcv) {
+    if (c->quick_acks || waiting >= 2u * c->mss_rcv || c->quickack) {
         conn_ack_now(in->ctx, c);
         return;
     }

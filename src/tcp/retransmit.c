@@ -121,7 +121,7 @@ int output_retransmissions(struct out *o)
 
     if (c->frto == 2) { // RFC 5682, 3.1, 2b: new data goes first, to see what its ACK says
         bool probing = c->snd_nxt != c->recovery_point ||
-                       (output_unsent(o) && seq_lt(c->snd_nxt, c->snd_una + c->snd_wnd));
+                       (o->unsent && seq_lt(c->snd_nxt, c->snd_una + c->snd_wnd));
 
         if (probing)
             return 0;
@@ -156,14 +156,14 @@ int output_retransmissions(struct out *o)
 int output_probe(struct out *o)
 {
     struct tcp_conn *c = o->c;
-    uint32_t unsent = output_unsent(o), sent = 0, i = c->span_last;
+    uint32_t sent = 0, i = c->span_last;
     uint32_t room = c->snd_una + c->snd_wnd - c->snd_nxt;
     struct tcp_span *s;
     int err;
 
     c->tlp_retrans = 0;
-    if (unsent && seq_lt(c->snd_nxt, c->snd_una + c->snd_wnd)) {
-        err = output_new_segment(o, u64_min(u64_min(unsent, c->mss), room), 0, &sent);
+    if (o->unsent && seq_lt(c->snd_nxt, c->snd_una + c->snd_wnd)) {
+        err = output_new_segment(o, u64_min(u64_min(o->unsent, c->mss), room), 0, &sent);
         if (err)
             return err;
     }

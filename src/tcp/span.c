@@ -4,24 +4,6 @@
 #include "base/util.h"
 #include "tcp/arena.h"
 
-uint32_t span_alloc(struct tcp_ctx *ctx)
-{
-    uint32_t i = ctx->arena->span_free;
-
-    if (i == TCP_NONE)
-        return TCP_NONE;
-    ctx->arena->span_free = span_at(ctx, i)->next;
-    ctx->arena->counters.spans++;
-    return i;
-}
-
-void span_free(struct tcp_ctx *ctx, uint32_t i)
-{
-    span_at(ctx, i)->next = ctx->arena->span_free;
-    ctx->arena->span_free = i;
-    ctx->arena->counters.spans--;
-}
-
 static void stamp(const struct tcp_conn *c, struct tcp_span *s, uint64_t now_ns)
 {
     s->sent_ns = now_ns;
@@ -126,21 +108,6 @@ void span_join_sacked(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t i)
         c->span_hint = i;
     c->span_count--;
     span_free(ctx, n);
-}
-
-void span_pop(struct tcp_ctx *ctx, struct tcp_conn *c)
-{
-    uint32_t i = c->span_first;
-
-    c->span_first = span_at(ctx, i)->next;
-    if (c->span_first == TCP_NONE)
-        c->span_last = TCP_NONE;
-    else
-        span_at(ctx, c->span_first)->prev = TCP_NONE;
-    if (c->span_hint == i)
-        c->span_hint = c->span_first;
-    c->span_count--;
-    span_free(ctx, i);
 }
 
 void span_clear(struct tcp_ctx *ctx, struct tcp_conn *c)

@@ -5,7 +5,7 @@
 #ifndef SHUNT_TCP_SPAN_H
 #define SHUNT_TCP_SPAN_H
 
-#include "tcp/tcp.h"
+#include "tcp/arena.h"
 
 #define SPANS_IN_FLIGHT_MAX 1024
 #define SPANS_OOO_MAX       128
@@ -38,8 +38,23 @@ static inline uint32_t span_len(const struct tcp_span *s)
 }
 
 // A span from the pool, or TCP_NONE.
-uint32_t span_alloc(struct tcp_ctx *ctx);
-void span_free(struct tcp_ctx *ctx, uint32_t i);
+static inline uint32_t span_alloc(struct tcp_ctx *ctx)
+{
+    uint32_t i = ctx->arena->span_free;
+
+    if (i == TCP_NONE)
+        return TCP_NONE;
+    ctx->arena->span_free = span_at(ctx, i)->next;
+    ctx->arena->counters.spans++;
+    return i;
+}
+
+static inline void span_free(struct tcp_ctx *ctx, uint32_t i)
+{
+    span_at(ctx, i)->next = ctx->arena->span_free;
+    ctx->arena->span_free = i;
+    ctx->arena->counters.spans--;
+}
 
 // True where span_push() has a span to use, or one to join.
 bool span_may_push(const struct tcp_ctx *ctx, const struct tcp_conn *c);
@@ -58,7 +73,20 @@ uint32_t span_split(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t i, uint32_
 void span_join_sacked(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t i);
 
 // Takes the first span of what is in flight out of the list.
-void span_pop(struct tcp_ctx *ctx, struct tcp_conn *c);
+static inline void span_pop(struct tcp_ctx *ctx, struct tcp_conn *c)
+{
+    uint32_t i = c->span_first;
+
+    c->span_first = span_at(ctx, i)->next;
+    if (c->span_first == TCP_NONE)
+        c->span_last = TCP_NONE;
+    else
+        span_at(ctx, c->span_first)->prev = TCP_NONE;
+    if (c->span_hint == i)
+        c->span_hint = c->span_first;
+    c->span_count--;
+    span_free(ctx, i);
+}
 
 // Gives everything back: what is in flight, and the out-of-order list.
 void span_clear(struct tcp_ctx *ctx, struct tcp_conn *c);
