@@ -54,14 +54,14 @@ int net_hop_to(struct net *n, const struct ip_addr *remote, const struct net_hop
     return e->err;
 }
 
-static void hold(struct net *n, const struct segment *seg)
+static void hold(struct net *n, const struct net_hop *hop, const struct segment *seg)
 {
     struct net_arena *a = n->arena;
 
     for (int i = 0; i < NET_HELD; i++) {
         if (a->held[i].since_ns)
             continue;
-        a->held[i] = (struct net_held){n->now_ns, *seg};
+        a->held[i] = (struct net_held){n->now_ns, hop->failed, *seg};
         a->held_count++;
         a->held_seen = n->tables_seq;
         net_count(n, held);
@@ -127,7 +127,7 @@ int net_put(struct tcp_sink *sink, const struct segment *seg)
     if (seg->len)
         net_count(n, unresolved);
     else
-        hold(n, seg);
+        hold(n, hop, seg);
     return 0;
 }
 
@@ -157,7 +157,8 @@ static bool try_held(struct net *n, struct net_held *h)
         net_count(n, held_sent);
         return true;
     }
-    if (n->now_ns - h->since_ns < HELD_NS && !(!err && hop->failed))
+    h->failed &= !err && hop->failed;
+    if (n->now_ns - h->since_ns < HELD_NS && !(!err && hop->failed && !h->failed))
         return false;
     net_count(n, held_expired);
     give_up(n, &h->seg);

@@ -3,26 +3,42 @@
 // without SO_REUSEADDR), which keeps every other bind and the kernel's own choice of ports away,
 // and an entry in the queue takes its packets from the kernel. The reverse holds by the same
 // socket: a port that the kernel has given out cannot be bound.
+//
+// A port that its last holder has released stays ours while the engine has a connection on it, in
+// TIME-WAIT too: net_ports_run() looks.
 #ifndef SHUNT_NET_PORTS_H
 #define SHUNT_NET_PORTS_H
 
+#include "net/net.h"
 #include "queue/owner.h"
-#include "wire/addr.h"
 
 struct net_ports;
 
 // Reserves in the calling thread's network namespace. owner: the queue whose packets these are;
-// NULL: reservations only. -ENOMEM.
-int net_ports_new(struct net_ports **p, struct queue_owner *owner);
+// NULL: reservations only. Both stay the caller's. -ENOMEM.
+int net_ports_new(struct net_ports **p, struct net *n, struct queue_owner *owner);
+
+// Gives all ports back.
 void net_ports_free(struct net_ports *p);
 
-// Takes addr:*port; *port 0: one of the kernel's ephemeral ones, and *port is set. For connections:
-// a port that was taken and released lately may be given again, to any number of holders; the
-// 4-tuple decides then, in net_open(). -EADDRINUSE (the kernel's, or another's), -EADDRNOTAVAIL,
-// -EACCES, -EMFILE, -ENOSPC.
+// Takes addr:*port. *port 0: an ephemeral one that the kernel chooses, and *port is set; where
+// those have run out, one that only connections in TIME-WAIT have, which net_open() may refuse with
+// -EADDRINUSE. -EADDRINUSE (the kernel's, or all in use), -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENOSPC
+// (the queue's table is full).
 int net_ports_take(struct net_ports *p, const struct ip_addr *addr, uint16_t *port);
 
-// One holder less. The last one's release gives the port back.
+// Takes the packets of a port that a kernel socket of a program holds already: a listener's. addr
+// may be any. When it is released, the connections that came through it keep their packets, and all
+// others are the kernel's. Errors as above.
+int net_ports_share(struct net_ports *p, const struct ip_addr *addr, uint16_t port);
+
+// One holder less of what net_ports_take() or net_ports_share() took.
 void net_ports_release(struct net_ports *p, const struct ip_addr *addr, uint16_t port);
+
+// Gives back what nobody needs any more. Call it each second or so; looks at every connection.
+void net_ports_run(struct net_ports *p);
+
+// Ports and flows held now.
+uint32_t net_ports_count(const struct net_ports *p);
 
 #endif

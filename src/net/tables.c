@@ -26,6 +26,7 @@ void net_tables_publish(struct net_tables *t, const struct net_image *image, boo
     memcpy(to->addr, image->addr, image->addrs * sizeof to->addr[0]);
     memcpy(to->route, image->route, image->routes * sizeof to->route[0]);
     memcpy(to->neigh, image->neigh, image->neighs * sizeof to->neigh[0]);
+    memset((void *)t->used, 0, sizeof t->used); // by place, and the places have changed
     if (paths)
         atomic_fetch_add(&t->paths_seq, 1);
     atomic_store(&t->seq, seq + 1);

@@ -46,13 +46,14 @@ struct net_route {
     uint8_t table;              // rank: local, main, default
 };
 
-enum net_neigh_state { NET_NEIGH_KNOWN, NET_NEIGH_FAILED };
+enum net_neigh_state { NET_NEIGH_UNKNOWN, NET_NEIGH_KNOWN, NET_NEIGH_FAILED };
 
 // Sorted by address, then link.
 struct net_neigh {
     struct ip_addr addr;
     struct eth_addr mac;
     uint8_t link, state;
+    bool stale; // the kernel has not proved it lately
 };
 
 struct net_image {

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "net/ports.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "base/list.h"
+#include "base/siphash.h"
+#include "base/sys.h"
+#include "net/arena.h"
+
+#define BUCKETS 16384
+
+// A port, or with a remote side a single connection that outlived its listener.
+struct port {
+    struct list idle; // in the list of those without a holder, else alone
+    struct port *next;
+    struct queue_flow flow;
+    int fd; // the bound socket; -1: none is ours
+    uint32_t holders;
+    uint32_t seen; // the pass in which the engine had a connection on it
+};
+
+struct net_ports {
+    struct net *net;
+    struct queue_owner *owner;
+    struct list idle; // released longest ago first
+    uint32_t pass, count;
+    struct siphash_key key;
+    struct port *bucket[BUCKETS];
+};
+
+static struct queue_flow flow_of(const struct tcp_tuple *t)
+{
+    struct queue_flow f = {.local_port = htons(t->local_port),
+                           .remote_port = htons(t->remote_port)};
+
+    memcpy(&f.local, t->local.b, 16);
+    memcpy(&f.remote, t->remote.b, 16);
+    return f;
+}
+
+static struct queue_flow flow_of_port(const struct ip_addr *addr, uint16_t port)
+{
+    struct tcp_tuple t = {.local = *addr, .local_port = port};
+
+    return flow_of(&t);
+}
+
+static struct port **place_of(struct net_ports *p, const struct queue_flow *flow)
+{
+    struct port **at = &p->bucket[siphash13(&p->key, flow, sizeof *flow) % BUCKETS];
+
+    while (*at && memcmp(&(*at)->flow, flow, sizeof *flow))
+        at = &(*at)->next;
+    return at;
+}
+
+static struct port *find(struct net_ports *p, const struct ip_addr *addr, uint16_t port)
+{
+    struct queue_flow flow = flow_of_port(addr, port);
+
+    return *place_of(p, &flow);
+}
+
+static int steer(struct net_ports *p, const struct queue_flow *flow)
+{
+    int err = p->owner ? queue_flow_add(p->owner, flow) : 0;
+
+    return err == -EEXIST ? 0 : err;
+}
+
+// The fd is taken over on success. holders 0: begins idle.
+static int add(struct net_ports *p, const struct queue_flow *flow, int fd, uint32_t holders)
+{
+    struct port **at = place_of(p, flow), *e;
+    int err;
+
+    if (*at)
+        return -EADDRINUSE;
+    e = calloc(1, sizeof *e);
+    if (!e)
+        return -ENOMEM;
+    *e = (struct port){.flow = *flow, .fd = fd, .holders = holders, .seen = p->pass};
+    err = steer(p, flow);
+    if (err) {
+        free(e);
+        return err;
+    }
+    list_init(&e->idle);
+    if (!holders)
+        list_add_tail(&p->idle, &e->idle);
+    *at = e;
+    p->count++;
+    return 0;
+}
+
+static void drop(struct net_ports *p, struct port *e)
+{
+    struct port **at = place_of(p, &e->flow);
+
+    *at = e->next;
+    list_del(&e->idle);
+    if (p->owner)
+        queue_flow_del(p->owner, &e->flow);
+    if (e->fd >= 0)
+        sys_close(e->fd);
+    free(e);
+    p->count--;
+}
+
+static void hold(struct port *e)
+{
+    list_del(&e->idle);
+    e->holders++;
+}
+
+// ---- the kernel's side ----
+
+static socklen_t fill_sockaddr(struct sockaddr_storage *ss, const struct ip_addr *addr,
+                               uint16_t port)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)ss;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)ss;
+
+    memset(ss, 0, sizeof *ss);
+    if (ip_addr_is_v4(addr)) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        v4->sin_addr.s_addr = addr->w[3];
+        return sizeof *v4;
+    }
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    memcpy(&v6->sin6_addr, addr->b, 16);
+    return sizeof *v6;
+}
+
+static int bound_socket(struct net *n, const struct ip_addr *addr, uint16_t *port)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = fill_sockaddr(&ss, addr, *port);
+    int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
+    struct net_path path;
+
+    if (fd < 0)
+        return -errno;
+    if (ss.ss_family == AF_INET6 && addr->b[0] == 0xfe && !net_path(n, addr, addr, &path))
+        ((struct sockaddr_in6 *)(void *)&ss)->sin6_scope_id = path.ifindex; // link-local
+    if (bind(fd, (struct sockaddr *)&ss, len) || getsockname(fd, (struct sockaddr *)&ss, &len)) {
+        err = -errno;
+        sys_close(fd);
+        return err;
+    }
+    *port = ntohs(((struct sockaddr_in *)(void *)&ss)->sin_port); // the same place in both families
+    return fd;
+}
+
+static int take_new(struct net_ports *p, const struct ip_addr *addr, uint16_t *port)
+{
+    uint16_t got = *port;
+    int fd = bound_socket(p->net, addr, &got), err;
+    struct queue_flow flow;
+
+    if (fd < 0)
+        return fd;
+    flow = flow_of_port(addr, got);
+    err = add(p, &flow, fd, 1);
+    if (err)
+        sys_close(fd);
+    else
+        *port = got;
+    return err;
+}
+
+static bool is_of(const struct port *e, const struct ip_addr *addr)
+{
+    return e->fd >= 0 && !memcmp(&e->flow.local, addr->b, 16);
+}
+
+// Ephemeral ports have run out: one that nobody holds, released longest ago.
+static int take_idle(struct net_ports *p, const struct ip_addr *addr, uint16_t *port)
+{
+    list_for_each (it, &p->idle) {
+        struct port *e = list_entry(it, struct port, idle);
+
+        if (!is_of(e, addr))
+            continue;
+        hold(e);
+        *port = ntohs(e->flow.local_port);
+        return 0;
+    }
+    return -EADDRINUSE;
+}
+
+int net_ports_take(struct net_ports *p, const struct ip_addr *addr, uint16_t *port)
+{
+    struct port *e = *port ? find(p, addr, *port) : NULL;
+    int err;
+
+    if (e) {
+        if (e->holders || e->fd < 0)
+            return -EADDRINUSE;
+        hold(e);
+        return 0;
+    }
+    err = take_new(p, addr, port);
+    if (!*port && (err == -EADDRINUSE || err == -EMFILE || err == -ENOSPC) &&
+        !take_idle(p, addr, port))
+        return 0;
+    return err;
+}
+
+int net_ports_share(struct net_ports *p, const struct ip_addr *addr, uint16_t port)
+{
+    struct queue_flow flow = flow_of_port(addr, port);
+    struct port *e = find(p, addr, port);
+
+    if (!e)
+        return add(p, &flow, -1, 1);
+    if (e->fd >= 0)
+        return -EADDRINUSE;
+    hold(e);
+    return 0;
+}
+
+// The listener is gone. What came through it is steered by itself from now on.
+static void keep_connections(struct net_ports *p, const struct port *e)
+{
+    uint16_t port = ntohs(e->flow.local_port);
+
+    for (uint32_t i = 0; i < net_conn_count(p->net); i++) {
+        const struct tcp_conn *c = tcp_conn_at(&p->net->ctx, i);
+        struct queue_flow flow;
+
+        if (!c || c->tuple.local_port != port || !c->tuple.remote_port)
+            continue;
+        flow = flow_of(&c->tuple);
+        add(p, &flow, -1, 0);
+    }
+}
+
+void net_ports_release(struct net_ports *p, const struct ip_addr *addr, uint16_t port)
+{
+    struct port *e = find(p, addr, port);
+
+    if (!e || !e->holders || --e->holders)
+        return;
+    if (e->fd >= 0) {
+        e->seen = p->pass; // it has a second, at least
+        list_add_tail(&p->idle, &e->idle);
+        return;
+    }
+    keep_connections(p, e);
+    drop(p, e);
+}
+
+// ---- what is needed still ----
+
+static void mark(struct net_ports *p, const struct tcp_tuple *t)
+{
+    struct queue_flow whole = flow_of(t), port = flow_of_port(&t->local, t->local_port);
+    struct port *e = *place_of(p, &port);
+
+    if (e)
+        e->seen = p->pass;
+    e = *place_of(p, &whole);
+    if (e)
+        e->seen = p->pass;
+}
+
+void net_ports_run(struct net_ports *p)
+{
+    p->pass++;
+    if (list_empty(&p->idle))
+        return;
+    for (uint32_t i = 0; i < net_conn_count(p->net); i++) {
+        const struct tcp_conn *c = tcp_conn_at(&p->net->ctx, i);
+
+        if (c && c->tuple.remote_port)
+            mark(p, &c->tuple);
+    }
+    list_for_each_safe (it, &p->idle) {
+        struct port *e = list_entry(it, struct port, idle);
+
+        if (p->pass - e->seen > 1)
+            drop(p, e);
+    }
+}
+
+uint32_t net_ports_count(const struct net_ports *p)
+{
+    return p->count;
+}
+
+int net_ports_new(struct net_ports **out, struct net *n, struct queue_owner *owner)
+{
+    struct net_ports *p = calloc(1, sizeof *p);
+
+    if (!p)
+        return -ENOMEM;
+    p->net = n;
+    p->owner = owner;
+    list_init(&p->idle);
+    if (getrandom(&p->key, sizeof p->key, 0) != sizeof p->key) {
+        free(p);
+        return -EIO;
+    }
+    *out = p;
+    return 0;
+}
+
+void net_ports_free(struct net_ports *p)
+{
+    for (uint32_t i = 0; i < BUCKETS; i++)
+        while (p->bucket[i])
+            drop(p, p->bucket[i]);
+    free(p);
+}
