@@ -6,6 +6,7 @@ set -euo pipefail
 top=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../..")
 cd "$top"
 started_at=$SECONDS
+PATH=$PATH:/usr/sbin:/sbin # nginx, ip and others, which an ordinary user's does not name
 
 # say WORDS... : one line of progress, with the time since the start
 say() {
