@@ -6,10 +6,12 @@
 #include <linux/genetlink.h>
 #include <linux/if_ether.h>
 #include <linux/sockios.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 // The netdev family (Linux 6.3, Documentation/netlink/specs/netdev.yaml); Debian 12's headers are
@@ -142,4 +144,22 @@ int device_find(struct device *device, const char *name)
     }
     close(fd);
     return err;
+}
+
+int device_lock(const char *purpose, uint32_t ifindex)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int n = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "shunt-%s-%u", purpose, ifindex);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    if (bind(fd, (struct sockaddr *)&name, len)) {
+        int err = errno == EADDRINUSE ? -EBUSY : -errno;
+
+        close(fd);
+        return err;
+    }
+    return fd;
 }

@@ -19,4 +19,8 @@ struct device {
 // Asks about a device in the calling thread's network namespace. 0, -ENODEV, -EMFILE.
 int device_find(struct device *device, const char *name);
 
+// Makes the caller the one that has the device for `purpose`: an abstract socket, whose name is
+// free again when its holder is gone. Returns the fd to close, -EBUSY, -EMFILE.
+int device_lock(const char *purpose, uint32_t ifindex);
+
 #endif

@@ -5,7 +5,10 @@ libqueue_la_SOURCES = \
 	src/queue/queue.h src/queue/queue.c \
 	src/queue/shared.h src/queue/shared.c \
 	src/queue/loop.h src/queue/loop.c \
-	src/queue/af_packet.h src/queue/af_packet.c
+	src/queue/af_packet.h src/queue/af_packet.c \
+	src/queue/csum.h src/queue/csum.c \
+	src/queue/xsk.h src/queue/xsk.c \
+	src/queue/af_xdp.h src/queue/af_xdp.c
 
 # What opens one: shuntd's side.
 noinst_LTLIBRARIES += libqueueowner.la
@@ -13,17 +16,18 @@ libqueueowner_la_SOURCES = \
 	src/queue/owner.h src/queue/owner.c \
 	src/queue/device.h src/queue/device.c
 libqueueowner_la_LIBADD =
-EXTRA_DIST += src/queue/steer.bpf.h src/queue/packet.bpf.c
+EXTRA_DIST += src/queue/steer.bpf.h src/queue/packet.bpf.c src/queue/xdp.bpf.c
 if HAVE_XDP
 libqueueowner_la_SOURCES += \
 	src/queue/steer.h src/queue/steer.c \
 	src/queue/tc.h src/queue/tc.c \
-	src/queue/af_packet_open.c
+	src/queue/xdp_attach.h src/queue/xdp_attach.c \
+	src/queue/af_packet_open.c src/queue/af_xdp_open.c
 libqueueowner_la_CFLAGS = $(AM_CFLAGS) $(XDP_CFLAGS)
 libqueueowner_la_CPPFLAGS = $(AM_CPPFLAGS) -DSTEER_DIR='"$(abs_builddir)/src/queue"'
 libqueueowner_la_LIBADD += $(XDP_LIBS)
 
-BPF_OBJECTS = src/queue/packet.bpf.o
+BPF_OBJECTS = src/queue/packet.bpf.o src/queue/xdp.bpf.o
 CLEANFILES += $(BPF_OBJECTS)
 # by a variable: automake takes a plain target for the rule itself
 STEER_LO = src/queue/libqueueowner_la-steer.lo

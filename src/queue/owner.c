@@ -7,11 +7,13 @@
 #include "base/util.h"
 #include "config.h"
 #include "queue/af_packet.h"
+#include "queue/af_xdp.h"
 #include "queue/device.h"
 
 static const struct queue_owner_ops *const doors[] = {
 #ifdef HAVE_XDP
     &queue_af_packet_owner,
+    &queue_af_xdp_owner,
 #endif
     NULL,
 };

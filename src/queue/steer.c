@@ -19,6 +19,7 @@ _Static_assert(sizeof(struct queue_flow) == 36, "a map's key: no padding");
     extern const char name##_bytes[], name##_end[];
 
 IMAGE(packet_image, "packet.bpf.o")
+IMAGE(xdp_image, "xdp.bpf.o")
 
 static struct steer_image image_of(const char *from, const char *end)
 {
@@ -28,6 +29,11 @@ static struct steer_image image_of(const char *from, const char *end)
 struct steer_image steer_packet(void)
 {
     return image_of(packet_image_bytes, packet_image_end);
+}
+
+struct steer_image steer_xdp(void)
+{
+    return image_of(xdp_image_bytes, xdp_image_end);
 }
 
 static int to_log(enum libbpf_print_level level, const char *fmt, va_list args)

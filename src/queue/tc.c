@@ -2,12 +2,10 @@
 #include "queue/tc.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
+
+#include "queue/device.h"
 
 // linux/bpf.h of Linux 6.6; Debian 12's is of 6.1.
 #define TCX_INGRESS 46
@@ -34,34 +32,16 @@ static int tcx_attach(struct tc *tc, uint32_t ifindex, int program_fd)
     return 0;
 }
 
-// The name is bound in the network namespace and is free again when its holder is gone.
-static int lock_device(struct tc *tc, uint32_t ifindex)
-{
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    int n = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "shunt-queue-%u", ifindex);
-    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
-
-    tc->lock_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (tc->lock_fd < 0)
-        return -errno;
-    if (bind(tc->lock_fd, (struct sockaddr *)&name, len)) {
-        int err = errno == EADDRINUSE ? -EBUSY : -errno;
-
-        close(tc->lock_fd);
-        return err;
-    }
-    return 0;
-}
-
 static int clsact_attach(struct tc *tc, uint32_t ifindex, int program_fd)
 {
     DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
     DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = PRIORITY,
                         .prog_fd = program_fd, .flags = BPF_TC_F_REPLACE);
-    int err = lock_device(tc, ifindex);
+    int err;
 
-    if (err)
-        return err;
+    tc->lock_fd = device_lock("clsact", ifindex);
+    if (tc->lock_fd < 0)
+        return tc->lock_fd;
     err = bpf_tc_hook_create(&hook);
     if (!err || err == -EEXIST) // somebody's clsact is as good as ours
         err = bpf_tc_attach(&hook, &opts);

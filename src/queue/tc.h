@@ -11,7 +11,7 @@
 struct tc {
     int link_fd;      // tcx; -1: none
     uint32_t ifindex; // clsact, 0: none
-    int lock_fd;      // clsact: an abstract socket, one owner a device
+    int lock_fd;      // clsact: one owner a device
 };
 
 // 0, or what the kernel says; -EBUSY: clsact, and another process owns the device. clsact: even

@@ -51,5 +51,7 @@ int main(void)
         n = append(all, n, steer_tests, steer_tests_count);
         n = append(all, n, life_tests, life_tests_count);
     }
+    if (DOOR == QUEUE_AF_XDP)
+        n = append(all, n, xdp_tests, xdp_tests_count);
     return _cmocka_run_group_tests(NAME, all, n, NULL, NULL);
 }

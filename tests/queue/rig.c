@@ -52,15 +52,18 @@ void rig_enter(enum side side)
 
 void rig_run(enum side side, const char *fmt, ...)
 {
-    char command[300] = "ip ";
     va_list args;
+    FILE *ip;
 
-    va_start(args, fmt);
-    vsnprintf(command + 3, sizeof(command) - 3, fmt, args);
-    va_end(args);
     rig_enter(side);
-    if (system(command) != 0)
-        fail_msg("%s", command);
+    ip = popen("ip -batch -", "w");
+    assert_non_null(ip);
+    va_start(args, fmt);
+    vfprintf(ip, fmt, args);
+    va_end(args);
+    fputc('\n', ip);
+    if (pclose(ip) != 0)
+        fail_msg("ip %s", fmt);
     rig_enter(HERE);
 }
 
@@ -79,10 +82,9 @@ static void side_up(struct rig *rig, enum side side)
     struct ifreq ifr = {0};
     int fd;
 
-    rig_run(side, "addr add %s/24 dev %s", address_of[side], device_of[side]);
-    rig_run(side, "addr add %s/64 dev %s nodad", address6_of[side], device_of[side]);
-    rig_run(side, "link set lo up");
-    rig_run(side, "link set %s up", device_of[side]);
+    rig_run(side,
+            "addr add %s/24 dev %s\naddr add %s/64 dev %s nodad\nlink set lo up\nlink set %s up",
+            address_of[side], device_of[side], address6_of[side], device_of[side], device_of[side]);
     rig_enter(side);
     fd = socket(AF_INET, SOCK_DGRAM, 0);
     strcpy(ifr.ifr_name, device_of[side]);
@@ -90,6 +92,17 @@ static void side_up(struct rig *rig, enum side side)
     memcpy(rig->mac[side], ifr.ifr_hwaddr.sa_data, 6);
     close(fd);
     rig_enter(HERE);
+}
+
+void rig_links(struct rig *rig, unsigned hw_queues)
+{
+    rig_run(HERE,
+            "link add %s numtxqueues %u numrxqueues %u type veth peer name %s numtxqueues %u "
+            "numrxqueues %u netns /proc/%d/fd/%d",
+            device_of[HERE], hw_queues, hw_queues, device_of[THERE], hw_queues, hw_queues, getpid(),
+            namespaces[THERE]);
+    side_up(rig, HERE);
+    side_up(rig, THERE);
 }
 
 struct rig *rig_new(void)
@@ -100,10 +113,7 @@ struct rig *rig_new(void)
     if (rig->door == QUEUE_LOOP)
         return rig;
     namespaces_open();
-    rig_run(HERE, "link add %s type veth peer name %s netns /proc/%d/fd/%d", device_of[HERE],
-            device_of[THERE], getpid(), namespaces[THERE]);
-    side_up(rig, HERE);
-    side_up(rig, THERE);
+    rig_links(rig, 1);
     return rig;
 }
 
@@ -162,22 +172,60 @@ static void loop_pair(struct rig *rig)
         assert_int_equal(queue_attach(&rig->queue[side], &ends[side]), 0);
 }
 
-struct rig *rig_pair(void)
+void rig_open_pair(struct rig *rig)
 {
-    struct rig *rig = rig_new();
     struct queue_flow flow;
 
-    if (rig->door == QUEUE_LOOP) {
-        loop_pair(rig);
-        return rig;
-    }
     for (enum side side = HERE; side < SIDES; side++) {
         rig_open(rig, side);
         flow = side == HERE ? rig_flow(HERE, PORT_HERE, PORT_THERE)
                             : rig_flow(THERE, PORT_THERE, PORT_HERE);
         assert_int_equal(queue_flow_add(rig->owner[side], &flow), 0);
     }
+}
+
+struct rig *rig_pair(void)
+{
+    struct rig *rig = rig_new();
+
+    if (rig->door == QUEUE_LOOP)
+        loop_pair(rig);
+    else
+        rig_open_pair(rig);
     return rig;
+}
+
+void grant_pass(int socket, const struct queue_grant *grant)
+{
+    char control[CMSG_SPACE(sizeof(int) * QUEUE_FDS_MAX)] = {0};
+    struct iovec iov = {(void *)(uintptr_t)&grant->desc, sizeof(grant->desc)};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control};
+    struct cmsghdr *c;
+
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * grant->desc.fd_count);
+    c = CMSG_FIRSTHDR(&message);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int) * grant->desc.fd_count);
+    memcpy(CMSG_DATA(c), grant->fd, sizeof(int) * grant->desc.fd_count);
+    assert_int_equal(sendmsg(socket, &message, 0), sizeof(grant->desc));
+}
+
+bool grant_take(int socket, struct queue_grant *grant)
+{
+    char control[CMSG_SPACE(sizeof(int) * QUEUE_FDS_MAX)];
+    struct iovec iov = {&grant->desc, sizeof(grant->desc)};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+    struct cmsghdr *c;
+
+    if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != sizeof(grant->desc))
+        return false;
+    c = CMSG_FIRSTHDR(&message);
+    memcpy(grant->fd, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+    return true;
 }
 
 struct sockaddr_in rig_address(enum side side, uint16_t port)
@@ -256,7 +304,7 @@ bool frame_none(struct rig *rig, enum side side)
 {
     struct queue_frame frame;
 
-    return !frame_within(rig, side, &frame, 50 * NS_PER_MS);
+    return !frame_within(rig, side, &frame, 25 * NS_PER_MS);
 }
 
 void frame_done(struct rig *rig, enum side side)

@@ -44,6 +44,8 @@ const char *rig_obstacle(void);
 
 // Makes the namespaces and the link; opens nothing. Loop needs neither.
 struct rig *rig_new(void);
+// Makes the link, with so many hardware queues at each end; rig_new() has done it with one.
+void rig_links(struct rig *rig, unsigned hw_queues);
 void rig_free(struct rig *rig);
 
 // Opens and attaches the queue of one side.
@@ -53,10 +55,17 @@ void rig_close(struct rig *rig, enum side side);
 // The pair that most tests begin with: queues at both ends and one flow between them.
 struct rig *rig_pair(void);
 
+// Opens both queues with one flow between them; rig_pair() does that on new links.
+void rig_open_pair(struct rig *rig);
+
+// Passes a grant over a UNIX socket, and takes one.
+void grant_pass(int socket, const struct queue_grant *grant);
+bool grant_take(int socket, struct queue_grant *grant);
+
 // Makes the calling thread's new sockets be of that side's namespace.
 void rig_enter(enum side side);
 
-// Runs a command of iproute2 in a side's namespace; the test fails if it does.
+// Runs commands of ip, one a line, in a side's namespace; the test fails if they do.
 void rig_run(enum side side, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 struct sockaddr_in rig_address(enum side side, uint16_t port);
@@ -98,7 +107,7 @@ int frame_send(struct rig *rig, const struct segment *s);
 bool frame_next(struct rig *rig, enum side side, struct queue_frame *frame);
 void frame_done(struct rig *rig, enum side side);
 
-// True where none comes for 50 ms.
+// True where none comes for 25 ms.
 bool frame_none(struct rig *rig, enum side side);
 
 // The test fails unless frame holds the segment byte for byte and its checksum holds, by its flags.

@@ -373,7 +373,7 @@ static void us_to_peer(struct peer *p, uint32_t bytes, uint16_t gso_size)
     }
 }
 
-static void test_kernel_peer(void **state)
+void test_kernel_peer(void **state)
 {
     struct rig *rig = *state;
     const struct queue_caps *caps;
@@ -400,6 +400,7 @@ static void test_kernel_peer(void **state)
 }
 
 const struct CMUnitTest steer_tests[] = {
+    cmocka_unit_test_setup_teardown(test_jumbo_frames, setup_links, teardown_rig),
     cmocka_unit_test_setup_teardown(test_flow_table, setup_pair, teardown_rig),
     cmocka_unit_test_setup_teardown(test_flow_table_full, setup_links, teardown_rig),
     cmocka_unit_test_setup_teardown(test_exact_and_listening, setup_pair, teardown_rig),

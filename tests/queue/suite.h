@@ -6,10 +6,14 @@
 
 #include "rig.h"
 
-extern const struct CMUnitTest frames_tests[], steer_tests[], life_tests[];
-extern const size_t frames_tests_count, steer_tests_count, life_tests_count;
+extern const struct CMUnitTest frames_tests[], steer_tests[], life_tests[], xdp_tests[];
+extern const size_t frames_tests_count, steer_tests_count, life_tests_count, xdp_tests_count;
 
-int setup_pair(void **state);  // rig_pair()
+int setup_pair(void **state); // rig_pair()
+void test_jumbo_frames(void **state);
+void test_every_size_both_ways(void **state);
+void test_kernel_peer(void **state);
+
 int setup_links(void **state); // rig_new()
 int teardown_rig(void **state);
 
