@@ -5,7 +5,8 @@ EXTRA_DIST += \
 	tests/dev/coverage \
 	tests/lint/run tests/lint/self-test tests/lint/tree.py tests/lint/includes.py \
 	tests/lint/lengths.py tests/lint/words.py tests/lint/symbols.py
-EXTRA_DIST += tests/bench/run tests/bench/machine.py tests/bench/cases.py
+EXTRA_DIST += tests/bench/run tests/bench/machine.py tests/bench/cases.py tests/bench/rounds.py \
+	tests/bench/rdma tests/bench/rdma_cases.py
 EXTRA_DIST += tests/demo/run tests/demo/demo.py
 EXTRA_DIST += tests/vm/run tests/vm/machine.py tests/vm/image.py tests/vm/remote.py tests/vm/init \
 	tests/vm/guest tests/vm/vmctl

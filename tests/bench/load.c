@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "load.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -68,12 +69,16 @@ static void parse_one(struct load *load, int option)
         if (sscanf(optarg, "%d,%d", &load->cpu[0], &load->cpu[1]) != 2)
             load_die("--cpus takes SERVER,CLIENT");
         break;
+    case 'a':
+        if (inet_pton(AF_INET, optarg, &load->ip) != 1)
+            load_die("--address takes an IPv4 address");
+        break;
     case 'v':
         load->verify = true;
         break;
     default:
         fprintf(stderr, "options: --path tcp|unix|floor --wait spin|block|epoll --size BYTES\n"
-                        "         --time SECONDS --cpus SERVER,CLIENT --verify\n");
+                        "         --time SECONDS --cpus SERVER,CLIENT --address IP --verify\n");
         exit(2);
     }
 }
@@ -81,18 +86,15 @@ static void parse_one(struct load *load, int option)
 void load_parse(struct load *load, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"path", required_argument, NULL, 'p'},
-        {"wait", required_argument, NULL, 'w'},
-        {"size", required_argument, NULL, 's'},
-        {"time", required_argument, NULL, 't'},
-        {"cpus", required_argument, NULL, 'c'},
-        {"verify", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
+        {"path", required_argument, NULL, 'p'}, {"wait", required_argument, NULL, 'w'},
+        {"size", required_argument, NULL, 's'}, {"time", required_argument, NULL, 't'},
+        {"cpus", required_argument, NULL, 'c'}, {"address", required_argument, NULL, 'a'},
+        {"verify", no_argument, NULL, 'v'},     {NULL, 0, NULL, 0},
     };
     int option;
 
     load->warmup_ns = 100 * NS_PER_MS;
-    while ((option = getopt_long(argc, argv, "p:w:s:t:c:v", options, NULL)) != -1)
+    while ((option = getopt_long(argc, argv, "p:w:s:t:c:a:v", options, NULL)) != -1)
         parse_one(load, option);
     if (!load->size_bytes)
         load_die("--size must be 1 or more");
@@ -190,12 +192,13 @@ static void side_close(struct side *side)
 }
 
 // An address of the path's family that the kernel chooses: port 0, or an abstract name.
-static socklen_t any_address(enum load_path path, struct sockaddr_storage *address)
+static socklen_t any_address(const struct load *load, struct sockaddr_storage *address)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in in = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = load->ip ? load->ip : htonl(INADDR_LOOPBACK)};
 
     memset(address, 0, sizeof(*address));
-    if (path == PATH_UNIX) {
+    if (load->path == PATH_UNIX) {
         address->ss_family = AF_UNIX;
         return sizeof(sa_family_t);
     }
@@ -203,46 +206,54 @@ static socklen_t any_address(enum load_path path, struct sockaddr_storage *addre
     return sizeof(in);
 }
 
-// Listens and tells the address through the pipe; returns the accepted socket.
-static int serve_one(enum load_path path, int pipe_fd)
+int load_listen(const struct load *load, int pipe_fd)
 {
     struct sockaddr_storage address;
-    socklen_t size = any_address(path, &address);
-    int listener = socket(address.ss_family, SOCK_STREAM, 0), fd;
+    socklen_t size = any_address(load, &address);
+    int listener = socket(address.ss_family, SOCK_STREAM, 0);
 
-    if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) || listen(listener, 1))
+    if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) || listen(listener, 16))
         load_die("listen");
     size = sizeof(address);
     if (getsockname(listener, (struct sockaddr *)&address, &size) ||
         write(pipe_fd, &address, size) != (ssize_t)size)
         load_die("getsockname");
-    fd = accept(listener, NULL, NULL);
+    return listener;
+}
+
+// Returns the first socket that a listener of its own accepts.
+static int serve_one(const struct load *load, int pipe_fd)
+{
+    int listener = load_listen(load, pipe_fd), fd = accept(listener, NULL, NULL);
+
     if (fd < 0)
         load_die("accept");
     close(listener);
     return fd;
 }
 
-static int connect_to_server(int pipe_fd)
+socklen_t load_server_address(int pipe_fd, struct sockaddr_storage *address)
 {
-    struct sockaddr_storage address;
-    ssize_t size = read(pipe_fd, &address, sizeof(address));
-    int fd;
+    ssize_t size = read(pipe_fd, address, sizeof(*address));
 
     if (size <= 0)
         load_die("the server told no address");
-    fd = socket(address.ss_family, SOCK_STREAM, 0);
+    return size;
+}
+
+static int connect_to_server(int pipe_fd)
+{
+    struct sockaddr_storage address;
+    socklen_t size = load_server_address(pipe_fd, &address);
+    int fd = socket(address.ss_family, SOCK_STREAM, 0);
+
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, size))
         load_die("connect");
     return fd;
 }
 
-int load_run_pair(const struct load *load, void (*server)(const struct load *, struct side *),
-                  void (*client)(const struct load *, struct side *))
+pid_t load_fork_server(const struct load *load, int pipe_fds[2])
 {
-    bool floor = load->path == PATH_FLOOR;
-    struct side side = {.fd = -1, .epoll_fd = -1, .wait = load->wait};
-    int pipe_fds[2], status;
     pid_t pid;
 
     if (pipe(pipe_fds) || (pid = fork()) < 0)
@@ -251,14 +262,31 @@ int load_run_pair(const struct load *load, void (*server)(const struct load *, s
     if (!pid && prctl(PR_SET_PDEATHSIG, SIGKILL))
         load_die("prctl");
     load_pin(load->cpu[pid > 0]);
+    return pid;
+}
+
+int load_join_server(pid_t pid)
+{
+    int status;
+
+    if (waitpid(pid, &status, 0) != pid)
+        load_die("waitpid");
+    return status != 0;
+}
+
+int load_run_pair(const struct load *load, void (*server)(const struct load *, struct side *),
+                  void (*client)(const struct load *, struct side *))
+{
+    bool floor = load->path == PATH_FLOOR;
+    struct side side = {.fd = -1, .epoll_fd = -1, .wait = load->wait};
+    int pipe_fds[2];
+    pid_t pid = load_fork_server(load, pipe_fds);
+
     if (!floor)
-        side_open(&side, pid ? connect_to_server(pipe_fds[0]) : serve_one(load->path, pipe_fds[1]),
-                  load);
+        side_open(&side, pid ? connect_to_server(pipe_fds[0]) : serve_one(load, pipe_fds[1]), load);
     (pid ? client : server)(load, &side);
     side_close(&side);
     if (!pid)
         exit(0);
-    if (waitpid(pid, &status, 0) != pid)
-        load_die("waitpid");
-    return status != 0;
+    return load_join_server(pid);
 }

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/types.h>
 
 enum load_path { PATH_TCP, PATH_UNIX, PATH_FLOOR };
 enum load_wait { WAIT_SPIN, WAIT_BLOCK, WAIT_EPOLL };
@@ -20,6 +22,7 @@ struct load {
     uint64_t warmup_ns;   // before it, so that what settles has settled
     int cpu[2];           // server's and client's core
     bool verify;          // the receiver checks every byte
+    uint32_t ip;          // where the server listens, in network byte order; 0 is 127.0.0.1
 };
 
 // One side's socket and how it waits on it; epoll_fd is -1 but with WAIT_EPOLL.
@@ -40,6 +43,16 @@ const char *load_wait_name(enum load_wait wait);
 // Returns 0, or 1 where the server failed. Ends the program where the set-up fails.
 int load_run_pair(const struct load *load, void (*server)(const struct load *, struct side *),
                   void (*client)(const struct load *, struct side *));
+
+// What load_run_pair() is made of, for a load of many connections. The server is a forked process,
+// whose pid is returned, 0 in itself; pipe_fds joins the two, and either has its own end of it.
+pid_t load_fork_server(const struct load *load, int pipe_fds[2]);
+// Listens, and tells the other process through the pipe where. Returns the socket.
+int load_listen(const struct load *load, int pipe_fd);
+// Waits for the server to tell its address.
+socklen_t load_server_address(int pipe_fd, struct sockaddr_storage *address);
+// Waits for the server's end. Returns 0, or 1 where it failed.
+int load_join_server(pid_t pid);
 
 // Ends the program with a message, and errno's text where errno is set.
 _Noreturn void load_die(const char *what);
