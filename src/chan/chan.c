@@ -72,18 +72,26 @@ static size_t map_bytes(size_t ring_bytes)
 }
 
 // Three mappings of [header][ring 0][ring 1], which are at off: header and ring 0; ring 0 again and
-// ring 1; ring 1 again.
-static uint8_t *map_rings(int fd, off_t off, size_t n)
+// ring 1; ring 1 again. In the place of what is mapped at.
+static int lay_rings(uint8_t *at, int fd, off_t off, size_t n)
 {
     const int prot = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_FIXED;
     const size_t h = CHAN_HDR_BYTES;
+
+    if (mmap(at, h + n, prot, flags, fd, off) == MAP_FAILED ||
+        mmap(at + h + n, 2 * n, prot, flags, fd, off + (off_t)h) == MAP_FAILED ||
+        mmap(at + h + 3 * n, n, prot, flags, fd, off + (off_t)(h + n)) == MAP_FAILED)
+        return -ENOMEM;
+    return 0;
+}
+
+static uint8_t *map_rings(int fd, off_t off, size_t n)
+{
     uint8_t *at = mmap(NULL, map_bytes(n), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (at == MAP_FAILED)
         return NULL;
-    if (mmap(at, h + n, prot, flags, fd, off) == MAP_FAILED ||
-        mmap(at + h + n, 2 * n, prot, flags, fd, off + (off_t)h) == MAP_FAILED ||
-        mmap(at + h + 3 * n, n, prot, flags, fd, off + (off_t)(h + n)) == MAP_FAILED) {
+    if (lay_rings(at, fd, off, n)) {
         munmap(at, map_bytes(n));
         return NULL;
     }
@@ -119,6 +127,35 @@ int chan_map(struct chan *c, int memfd, int side, int bell, int peer_bell)
         return err;
     c->bell = bell;
     c->peer_bell = peer_bell;
+    return 0;
+}
+
+int chan_blank(struct chan *c)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+    void *at = mmap(c->shared, map_bytes(c->ring_bytes), PROT_READ | PROT_WRITE, flags, -1, 0);
+
+    return at == MAP_FAILED ? -ENOMEM : 0;
+}
+
+int chan_renew(struct chan *c, int memfd, int side, int bell, int peer_bell)
+{
+    uint32_t n;
+    off_t room;
+    int err = check(memfd, 0, &n, &room);
+
+    if (!err && room != 2 * (off_t)n)
+        err = -EPROTO;
+    if (!err && (n != c->ring_bytes || c->tx != &c->shared->dir[side]))
+        err = -EINVAL;
+    if (!err && lay_rings((uint8_t *)c->shared, memfd, 0, n)) {
+        chan_blank(c);
+        err = -ENOMEM;
+    }
+    if (err)
+        return err;
+    sys_call(SYS_dup3, bell, c->bell, O_CLOEXEC);
+    sys_call(SYS_dup3, peer_bell, c->peer_bell, O_CLOEXEC);
     return 0;
 }
 

@@ -82,6 +82,16 @@ int chan_map_within(struct chan *c, int arena, uint64_t off, int bell, int peer_
 // What side 0 remembers of a channel that was just laid.
 void chan_begin_on_ring(struct chan_tx *tx, struct chan_rx *rx);
 
+// Puts zeros of this process alone in the place of c's memory: an idle channel, as it was in the
+// beginning, at the same addresses. Threads that look without a lock at that moment see the one or
+// the other. 0 or -ENOMEM.
+int chan_blank(struct chan *c);
+
+// Puts another channel into the place of c's memory in the same way, and its bells into the numbers
+// of c's. The three fds stay the caller's. 0, -EPROTO as chan_map(), -ENOMEM, -EINVAL: the rings
+// are of another size, or the side is another one.
+int chan_renew(struct chan *c, int memfd, int side, int bell, int peer_bell);
+
 // Unmaps; closes nothing. Legal on a struct that was never mapped (shared NULL).
 void chan_unmap(struct chan *c);
 

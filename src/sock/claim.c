@@ -139,6 +139,13 @@ void conn_decide(struct conn *c, int fd)
 
 // ---- claim ----
 
+// After an earlier channel, or claim.
+static bool too_soon(const struct sock_end *e)
+{
+    return end_has(e, END_RDHUP | END_DEAD | END_TX_SHUT | END_RX_SHUT) ||
+           clock_now_ns() < atomic_load(&e->claim_after_ns);
+}
+
 static bool due(const struct conn *c)
 {
     const struct cm_record *rec = &c->end->rec;
@@ -147,6 +154,8 @@ static bool due(const struct conn *c)
 
     if (c->rule.action == POLICY_REQUIRE)
         return true;
+    if (atomic_load_explicit(&c->end->claim_after_ns, memory_order_relaxed) && too_soon(c->end))
+        return false;
     return carried && carried >= c->rule.after_bytes &&
            (!c->rule.after_ms || clock_now_ns() - c->made_ns >= c->rule.after_ms * NS_PER_MS);
 }
@@ -243,17 +252,27 @@ static void close_channel(const struct cm_channel *ch)
         sys_close(ch->chunk_fd);
 }
 
-static int map(struct conn *c, const struct cm_channel *ch)
+// generation: the end's when it was known that a channel exists or may come. On success the fds of
+// ch are taken over.
+static int map(struct conn *c, const struct cm_channel *ch, uint32_t generation)
 {
-    int err = chan_map(&c->chan, ch->memfd, ch->side, ch->bell, ch->peer_bell);
+    bool again = c->chan.shared;
+    int err = again ? conn_renew(c, ch)
+                    : chan_map(&c->chan, ch->memfd, ch->side, ch->bell, ch->peer_bell);
 
     if (err) {
         log_warn("channel of connection %llu: %s", (unsigned long long)ch->cookie, err_text(err));
         return err;
     }
-    own(ch->bell);
-    own(ch->peer_bell);
+    if (again) {
+        sys_close(ch->bell);
+        sys_close(ch->peer_bell);
+    } else {
+        own(ch->bell);
+        own(ch->peer_bell);
+    }
     sys_close(ch->memfd);
+    c->generation = generation;
     c->stage = CONN_MAPPED;
     return 0;
 }
@@ -262,7 +281,8 @@ static void matched(void *arg, const struct cm_channel *ch)
 {
     struct conn *c = claimed(ch->cookie);
 
-    if (!c || end_has(c->end, END_FROZEN | END_ATTACHED) || map(c, ch)) {
+    if (!c || end_has(c->end, END_FROZEN | END_ATTACHED) ||
+        map(c, ch, atomic_load(&c->end->generation))) {
         close_channel(ch);
         cm_drop(self.cm, ch->cookie);
         return;
@@ -284,6 +304,11 @@ static void refused(void *arg, uint64_t cookie, const char *reason)
         return;
     }
     conn_reason(c, reason);
+    if (end_has(c->end, END_SHARED)) {
+        end_claim_later(c->end); // perhaps only because another process of the family claimed it
+        c->stage = CONN_HOPEFUL;
+        return;
+    }
     end_set(c->end, END_FROZEN);
     c->stage = CONN_RAW;
 }
@@ -338,22 +363,27 @@ void conn_answers(uint64_t wait_ns)
 int conn_attach(struct conn *c, int fd)
 {
     struct cm_channel ch;
-    int err;
+    uint32_t generation;
+    int err = 0;
 
     sock_lock(&self.lock, false);
     c->cookie = cookie_of(fd);
-    err = c->chan.shared ? 0 : cm_attach(self.cm, fd, c->cookie, clock_now_ns() + JOIN_NS, &ch);
-    if (!err && !c->chan.shared) {
+    generation = atomic_load(&c->end->generation);
+    if (c->stage != CONN_MAPPED)
+        err = cm_attach(self.cm, fd, c->cookie, clock_now_ns() + JOIN_NS, &ch);
+    if (!err && c->stage != CONN_MAPPED) {
         list_del(&c->claimed);
         if (ch.chunk_fd >= 0)
             sys_close(ch.chunk_fd);
         ch.chunk_fd = -1;
-        err = map(c, &ch);
+        err = map(c, &ch, generation);
         c->registered = true;
         if (err)
             close_channel(&ch);
     }
     sock_unlock(&self.lock, false);
+    if (err && generation != atomic_load(&c->end->generation))
+        return -EAGAIN; // it has ended meanwhile
     if (err) {
         log_error("connection reset: a channel that another process made cannot be joined: %s",
                   err_text(err));
@@ -380,7 +410,7 @@ static int join(struct conn *c, int fd)
     c->end = end_adopt(ch.chunk_fd, ch.chunk_slot);
     if (c->end)
         ch.chunk_fd = -1;
-    err = c->end ? map(c, &ch) : -ENOMEM;
+    err = c->end ? map(c, &ch, atomic_load(&c->end->generation)) : -ENOMEM;
     if (err)
         close_channel(&ch);
     return err;

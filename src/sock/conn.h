@@ -39,13 +39,14 @@ struct conn {
     _Atomic bool epoll_up;          // the epoll sets watch the bell (epoll.c)
     bool inherited;             // others may hold the socket without knowing our end: never offered
     struct sock_end *end;       // NULL before the first use and for listeners
-    struct chan chan;           // chan.shared NULL unless CONN_MAPPED
+    struct chan chan;           // chan.shared NULL until CONN_MAPPED; blank when that is over
+    uint32_t generation;        // of chan; behind the end's: another process has ended the channel
     struct policy_outcome rule; // good from the first use on
     _Atomic uint64_t early_tx, early_rx; // bytes carried before there was an end to count them in
-    uint64_t made_ns;           // when it was connected
-    uint32_t hint_seen;         // value of the peer's hint that was acted upon
-    struct spin_memory spin;    // how long waits took lately
-    uint64_t cookie;            // SO_COOKIE, good from CONN_CLAIMED on
+    uint64_t made_ns;                    // when it was connected
+    uint32_t hint_seen;                  // value of the peer's hint that was acted upon
+    struct spin_memory spin;             // how long waits took lately
+    uint64_t cookie;                     // SO_COOKIE, good from CONN_CLAIMED on
     // When an epoll set that watches the twin had all news from the kernel last; NULL: no set does.
     const _Atomic uint64_t *told_ticks;
     struct list watches; // of struct epoll_watch, guarded by epoll.c
@@ -91,21 +92,35 @@ void conn_join(struct conn *c, int fd);
 // peer. Inside. Cheap when nothing is due. Called at every carrier operation and before every wait.
 void conn_advance(struct conn *c, int fd);
 
+// Is chan the channel that the end speaks of? For who has one.
+static inline bool conn_current(const struct conn *c)
+{
+    return likely(c->generation == atomic_load_explicit(&c->end->generation, memory_order_relaxed));
+}
+
 // True while bytes of this direction go by the ring.
 static inline bool conn_tx_ring(const struct conn *c)
 {
-    return c->chan.shared && (atomic_load_explicit(&c->end->tx.epoch, memory_order_relaxed) & 1);
+    return c->chan.shared && (atomic_load_explicit(&c->end->tx.epoch, memory_order_relaxed) & 1) &&
+           conn_current(c);
 }
 static inline bool conn_rx_ring(const struct conn *c)
 {
-    return c->chan.shared && (atomic_load_explicit(&c->end->rx.epoch, memory_order_relaxed) & 1);
+    return c->chan.shared && (atomic_load_explicit(&c->end->rx.epoch, memory_order_relaxed) & 1) &&
+           conn_current(c);
 }
 
 // True when reads must not block in the kernel, and readiness is told by conn_mask().
 static inline bool conn_ready(const struct conn *c)
 {
-    return c->chan.shared && end_has(c->end, END_READY);
+    return c->chan.shared && end_has(c->end, END_READY) && conn_current(c);
 }
+
+// The lane under the channel is lost, or must not be used for a while: both directions go back to
+// the twin, with all unread bytes, in the calls of both sides that follow. Then the channel ends,
+// and the connection may be claimed and switched anew. Nothing where there is no channel. Inside,
+// no lock of the end held; does not block. reason for `shunt stat`.
+void conn_lane_lost(struct conn *c, int fd, const char *reason);
 
 // Goes back to the twin for good, both directions, with all unread bytes; waits for the peer until
 // deadline_ns. Not inside. reason for `shunt stat`. 0; -ETIMEDOUT: some direction is still on the

@@ -24,6 +24,7 @@ enum end_flag {
     END_BROKEN = 1 << 9,  // the peer wrote nonsense into the channel: reset
     END_MOVING = 1 << 11, // a thread is about to move our direction to the ring: stay out of send
     END_HOLD = 1 << 10, // nobody may consume from the ring: the producer sends it again by the twin
+    END_LEAVING = 1 << 12, // both directions go back; then the channel ends, and another may follow
 };
 
 struct sock_end {
@@ -44,7 +45,11 @@ struct sock_end {
     int64_t rcvtimeo_ns;
     // both
     alignas(64) _Atomic uint32_t flags; // enum end_flag
+    _Atomic uint32_t generation;        // counts the channels that have ended
     _Atomic uint64_t looked_ticks;      // when the twin was looked at last
+    _Atomic uint64_t claim_after_ns;    // not sooner, so that a bad lane is not tried all the time
+    uint64_t claim_delay_ns;
+    _Atomic int rouse; // rings of our bell that are passed on, after a move that sleepers must see
 };
 
 static inline bool end_has(const struct sock_end *e, uint32_t flag)
@@ -68,6 +73,9 @@ static inline bool end_alone(const struct sock_end *e)
 {
     return __libc_single_threaded && !end_has(e, END_SHARED);
 }
+
+// The next claim has to wait, the longer the more often one went wrong lately (leave.c).
+void end_claim_later(struct sock_end *e);
 
 // Where an end lives.
 struct end_place {

@@ -20,6 +20,7 @@ libsock_la_SOURCES = \
 	src/sock/fork.h src/sock/fork.c \
 	src/sock/info.h src/sock/info.c \
 	src/sock/init.c \
+	src/sock/leave.c \
 	src/sock/lock.h src/sock/lock.c \
 	src/sock/move.h src/sock/move.c \
 	src/sock/number.c \

@@ -25,6 +25,18 @@
 #define LOOK_EVERY_NS (100 * NS_PER_US)
 #define LOOK_TOLD_NS  (2 * NS_PER_MS)
 
+// So many times is a ring passed on, so that each of some sleepers hears it though others clear it.
+#define ROUSE_TIMES 32
+
+void conn_rouse(struct conn *c)
+{
+    static const uint64_t one = 1;
+
+    atomic_store(&c->end->rouse, ROUSE_TIMES);
+    if (atomic_load(&c->end->rx_sleepers) || atomic_load(&c->end->tx_sleepers))
+        sys_write(c->chan.bell, &one, sizeof one);
+}
+
 static void counted(struct conn *c)
 {
     atomic_fetch_add_explicit(&c->end->rec.switches, 1, memory_order_relaxed);
@@ -32,6 +44,7 @@ static void counted(struct conn *c)
                           memory_order_relaxed);
     atomic_store_explicit(&c->end->rec.lane_rx, conn_rx_ring(c) ? SHUNT_LANE_SHM : 0,
                           memory_order_relaxed);
+    conn_rouse(c); // they may be waiting for the wrong thing
 }
 
 // The producer's move, under tx_lock.
@@ -109,8 +122,9 @@ static void try_to_ring(struct conn *c, int fd)
     if (!atomic_load_explicit(&c->chan.tx->ready, memory_order_acquire))
         return;
     sock_lock(&e->tx_lock, alone);
-    if (!conn_tx_ring(c) && chan_tx_acked(&c->chan, &e->tx) && e->again_from == e->again_to &&
-        chan_wanted(&c->chan) == CHAN_WANT_NOTHING)
+    if (c->stage == CONN_MAPPED && conn_current(c) && !conn_tx_ring(c) &&
+        atomic_load(&c->chan.tx->ready) && chan_tx_acked(&c->chan, &e->tx) &&
+        e->again_from == e->again_to && chan_wanted(&c->chan) == CHAN_WANT_NOTHING)
         to_ring(c, fd);
     sock_unlock(&e->tx_lock, alone);
 }
@@ -119,6 +133,9 @@ bool conn_tx_return(struct conn *c)
 {
     if (!conn_tx_ring(c))
         return true;
+    // what a lane to another host has not delivered might have to be sent again
+    if (c->chan.pump && chan_room(&c->chan, &c->end->tx, UINT64_MAX) != c->chan.ring_bytes)
+        return false;
     if (!chan_tx_acked(&c->chan, &c->end->tx))
         return false;
     move(c, c->end->tx.tail);
@@ -143,7 +160,7 @@ int conn_send_again(struct conn *c, int fd)
 {
     struct sock_end *e = c->end;
 
-    while (e->again_from != e->again_to) {
+    while (conn_current(c) && e->again_from != e->again_to) {
         const uint8_t *at = c->chan.tx_ring + (e->again_from & (c->chan.ring_bytes - 1));
         long n = sys_call(SYS_sendto, fd, at, e->again_to - e->again_from,
                           MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
@@ -152,7 +169,7 @@ int conn_send_again(struct conn *c, int fd)
             return (int)n;
         e->again_from += (uint64_t)n;
     }
-    if (e->again_to) {
+    if (e->again_to && conn_current(c)) {
         // the ring would go on from where its consumer stopped
         e->tx.tail = e->tx.head;
         atomic_store_explicit(&c->chan.tx->tail, e->tx.tail, memory_order_release);
@@ -169,7 +186,7 @@ static void peer_left(struct conn *c, int fd)
     bool alone = end_alone(e), gone;
 
     sock_lock(&e->tx_lock, alone);
-    gone = conn_peer_gone(fd);
+    gone = conn_tx_ring(c) && conn_peer_gone(fd);
     if (gone && e->tx.tail != atomic_load(&c->chan.tx->head))
         conn_abort(c, fd); // it died before it read all: a reset, as by TCP
     else if (!conn_tx_return(c) && gone)
@@ -180,7 +197,9 @@ static void peer_left(struct conn *c, int fd)
 // Under tx_lock, as is the look at `want` before a move to the ring: so a grant is for good.
 static void grant(struct conn *c, enum chan_want want)
 {
-    if (want == CHAN_WANT_AGAIN)
+    if (!conn_current(c))
+        return;
+    if (want & CHAN_WANT_AGAIN)
         return_again(c);
     else
         conn_tx_return(c);
@@ -206,6 +225,8 @@ void conn_serve(struct conn *c, int fd)
         conn_send_again(c, fd);
         sock_unlock(&e->tx_lock, alone);
     }
+    if (unlikely(want & CHAN_WANT_ANEW))
+        conn_lane_lost(c, fd, "the peer left the lane");
     if (unlikely(end_has(e, END_RDHUP | END_DEAD)) && conn_tx_ring(c))
         peer_left(c, fd);
 }
@@ -217,7 +238,7 @@ bool conn_follow(struct conn *c, int fd)
     struct chan_rx *rx = &c->end->rx;
     uint64_t mark;
 
-    if (!chan_rx_moved(&c->chan, rx, &mark))
+    if (!conn_current(c) || !chan_rx_moved(&c->chan, rx, &mark))
         return false;
     if (conn_rx_ring(c) && end_has(c->end, END_HOLD) && rx->head != mark) {
         // it had moved of its own accord before it saw our wish: nothing is sent again
@@ -327,16 +348,27 @@ void conn_woke(_Atomic uint32_t **counter)
     *counter = NULL;
 }
 
+// Under rx_lock: the channel may end meanwhile.
+static bool may_be_ready(const struct conn *c)
+{
+    return c->stage == CONN_MAPPED && conn_current(c) && !end_has(c->end, END_FROZEN | END_LEAVING);
+}
+
 // Lets the peer switch, once no thread can be asleep in the kernel's recv.
 static void try_ready(struct conn *c)
 {
     struct sock_end *e = c->end;
+    bool alone = end_alone(e);
 
-    end_set(e, END_READY);
-    if (!end_alone(e) && (atomic_load(&e->rx_raw) || atomic_load(&c->early))) {
-        end_clear(e, END_READY);
-        return;
+    sock_lock(&e->rx_lock, alone);
+    if (may_be_ready(c)) {
+        end_set(e, END_READY);
+        if (!alone && (atomic_load(&e->rx_raw) || atomic_load(&c->early)))
+            end_clear(e, END_READY);
     }
+    sock_unlock(&e->rx_lock, alone);
+    if (!conn_ready(c))
+        return;
     if (!c->epoll_up && epoll_conn_up(c)) {
         end_set(e, END_FROZEN);
         end_clear(e, END_READY);
@@ -344,13 +376,24 @@ static void try_ready(struct conn *c)
         return;
     }
     c->epoll_up = true;
-    atomic_store_explicit(&c->chan.rx->ready, 1, memory_order_release);
+    sock_lock(&e->rx_lock, alone);
+    if (may_be_ready(c) && conn_ready(c))
+        atomic_store_explicit(&c->chan.rx->ready, 1, memory_order_release);
+    sock_unlock(&e->rx_lock, alone);
 }
 
 static void advance_mapped(struct conn *c, int fd)
 {
     struct sock_end *e = c->end;
 
+    if (unlikely(!conn_current(c))) {
+        conn_let_go(c);
+        return;
+    }
+    if (unlikely(end_has(e, END_LEAVING))) {
+        conn_leave(c, fd);
+        return;
+    }
     if (end_has(e, END_READY)) {
         if (!c->epoll_up)
             c->epoll_up = !epoll_conn_up(c);
@@ -415,6 +458,7 @@ static bool is_back(struct conn *c, int fd)
 {
     struct sock_end *e = c->end;
     bool alone = end_alone(e), back;
+    uint64_t mark;
 
     sock_lock(&e->rx_lock, alone);
     while (conn_follow(c, fd))
@@ -423,7 +467,8 @@ static bool is_back(struct conn *c, int fd)
     sock_lock(&e->tx_lock, alone);
     back = conn_tx_return(c) && !conn_send_again(c, fd);
     sock_unlock(&e->tx_lock, alone);
-    return back && !conn_rx_ring(c) && chan_rx_granted(&c->chan);
+    return back && !conn_rx_ring(c) && chan_rx_granted(&c->chan) &&
+           !(conn_current(c) && chan_rx_moved(&c->chan, &e->rx, &mark));
 }
 
 // Sleeps until the peer rings, a short time at most.
@@ -471,6 +516,7 @@ int conn_go_back(struct conn *c, int fd, bool unread_too, uint64_t deadline_ns, 
     if (!c->end)
         return 0;
     sock_enter();
+    conn_advance(c, fd); // the family may have a channel that is unknown here
     freeze(c, reason);
     if (c->chan.shared)
         ask(c, unread_too);

@@ -3,6 +3,7 @@
 #ifndef SHUNT_SOCK_MOVE_H
 #define SHUNT_SOCK_MOVE_H
 
+#include "cm/cm.h"
 #include "sock/conn.h"
 
 // Why a connection is not on its first lane, for `shunt stat`; and the rule's name.
@@ -37,5 +38,19 @@ bool conn_tx_return(struct conn *c);
 // Sends by the carrier what it must carry again after CHAN_WANT_AGAIN. Inside, under tx_lock.
 // 0: nothing is left; else -EAGAIN or the error of sending.
 int conn_send_again(struct conn *c, int fd);
+
+// Threads and processes that sleep on our bell look again, all of them.
+void conn_rouse(struct conn *c);
+
+// Does what is due of END_LEAVING, and ends the channel when it is done (leave.c). Inside, no lock
+// held.
+void conn_leave(struct conn *c, int fd);
+
+// Another process of the family has ended the channel: this one lets go of it. As above.
+void conn_let_go(struct conn *c);
+
+// Puts a new channel where the one that ended was. Under self.lock. 0 or -errno; ch stays the
+// caller's in either case but for what chan_renew() copied.
+int conn_renew(struct conn *c, const struct cm_channel *ch);
 
 #endif

@@ -130,7 +130,7 @@ static int flush_again(struct conn *c, int fd, bool nonblock, struct conn_call *
         sock_enter();
         alone = end_alone(e);
         sock_lock(&e->tx_lock, alone);
-        err = conn_send_again(c, fd);
+        err = conn_current(c) ? conn_send_again(c, fd) : -ECANCELED;
         sock_unlock(&e->tx_lock, alone);
         sock_leave();
         if (err != -EAGAIN || nonblock)

@@ -20,7 +20,7 @@ static int64_t avail_now(struct conn *c, uint64_t want)
     int64_t n;
 
     sock_lock(&e->rx_lock, alone);
-    n = end_has(e, END_HOLD) ? 0 : chan_avail(&c->chan, &e->rx, want);
+    n = end_has(e, END_HOLD) || !conn_rx_ring(c) ? 0 : chan_avail(&c->chan, &e->rx, want);
     sock_unlock(&e->rx_lock, alone);
     return n;
 }
@@ -32,7 +32,7 @@ static int64_t room_now(struct conn *c, uint64_t want)
     int64_t n;
 
     sock_lock(&e->tx_lock, alone);
-    n = chan_room(&c->chan, &e->tx, want);
+    n = conn_tx_ring(c) ? chan_room(&c->chan, &e->tx, want) : 0;
     sock_unlock(&e->tx_lock, alone);
     return n;
 }
@@ -117,6 +117,10 @@ static bool due_to_others(struct conn *c, bool rx, bool tx)
     struct sock_end *e = c->end;
     bool more_rx = atomic_load(&e->rx_sleepers) > rx, more_tx = atomic_load(&e->tx_sleepers) > tx;
 
+    if ((more_rx || more_tx) && atomic_load(&e->rouse) > 0) {
+        atomic_fetch_sub(&e->rouse, 1);
+        return true;
+    }
     return (more_rx && conn_rx_ring(c) && chan_stored(c->chan.rx) > 0) ||
            (more_tx && conn_tx_ring(c) && chan_stored(c->chan.tx) < c->chan.ring_bytes);
 }

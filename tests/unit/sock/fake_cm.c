@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A manager without a daemon: the channel exists from the start, and a claim is answered at the
-// next poll. So the socket layer can be tried between two processes and nothing else.
+// A manager without a daemon: the channels exist from the start, and a claim is answered at the
+// next poll, each with the next one. So the socket layer can be tried between two processes and
+// nothing else.
 #include "fake_cm.h"
 
 #include "cm/cm.h"
@@ -18,18 +19,24 @@ struct cm {
 };
 
 static struct cm manager;
-static int memfd = -1, bells[2], side;
+static struct {
+    int memfd, bells[2];
+} channels[FAKE_CM_CHANNELS];
+static int made, used, side;
 
-void fake_cm_channel(uint32_t ring_bytes)
+void fake_cm_channels(int n, uint32_t ring_bytes)
 {
-    if (memfd >= 0) {
-        close(memfd);
-        close(bells[0]);
-        close(bells[1]);
+    for (int i = 0; i < made; i++) {
+        close(channels[i].memfd);
+        close(channels[i].bells[0]);
+        close(channels[i].bells[1]);
     }
-    memfd = chan_create(ring_bytes);
-    bells[0] = eventfd(0, EFD_NONBLOCK);
-    bells[1] = eventfd(0, EFD_NONBLOCK);
+    for (made = 0; made < n; made++) {
+        channels[made].memfd = chan_create(ring_bytes);
+        channels[made].bells[0] = eventfd(0, EFD_NONBLOCK);
+        channels[made].bells[1] = eventfd(0, EFD_NONBLOCK);
+    }
+    used = 0;
 }
 
 void fake_cm_side(int n)
@@ -45,14 +52,17 @@ struct cm *cm_init(const char *program, const char *socket_path, const struct cm
 
 void cm_claim(struct cm *cm, int sock, const struct cm_wish *wish)
 {
+    if (used == made)
+        return; // nobody answers
     cm->answer = (struct cm_channel){
         .cookie = wish->cookie,
-        .memfd = dup(memfd),
+        .memfd = dup(channels[used].memfd),
         .side = side,
-        .bell = dup(bells[side]),
-        .peer_bell = dup(bells[!side]),
+        .bell = dup(channels[used].bells[side]),
+        .peer_bell = dup(channels[used].bells[!side]),
         .chunk_fd = -1,
     };
+    used++;
     cm->pending = true;
 }
 

@@ -4,8 +4,11 @@
 
 #include <stdint.h>
 
-// Makes the channel that the next connection will get; before the fork of the two sides.
-void fake_cm_channel(uint32_t ring_bytes);
+#define FAKE_CM_CHANNELS 100
+
+// Makes the channels that the next connection will get, one after the other; before the fork of the
+// two sides.
+void fake_cm_channels(int n, uint32_t ring_bytes);
 
 // Which side this process is.
 void fake_cm_side(int n);

@@ -118,6 +118,8 @@ static void warm(struct side *s, bool first)
     need(conn_tx_ring(s->c), "not switched", 0);
 }
 
+static int channels = 1; // for the next connection
+
 static void connect_sides(struct side *here, void (*child)(struct side *), pid_t *pid)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -126,7 +128,7 @@ static void connect_sides(struct side *here, void (*child)(struct side *), pid_t
 
     assert_int_equal(bind(l, (void *)&at, len) | listen(l, 1), 0);
     assert_int_equal(getsockname(l, (void *)&at, &len), 0);
-    fake_cm_channel(RING);
+    fake_cm_channels(channels, RING);
     if (self.cm)
         conn_before_fork();
     *pid = fork();
@@ -292,6 +294,83 @@ static void test_going_back_with_unread_bytes(void **state)
     go_back_under_load(true);
 }
 
+// ---- there and back again ----
+
+static void leave(struct side *s)
+{
+    sock_enter();
+    conn_lane_lost(s->c, s->fd, "test");
+    sock_leave();
+}
+
+// Both sides lose the lane at moments of their own, while bytes go both ways.
+static void restless(struct side *s)
+{
+    for (int i = 0; !s->c->end || s->c->end->generation < 6; i++) {
+        ssize_t n = put(s, 1 + (size_t)rand_r(&s->seed) % 9000, MSG_DONTWAIT);
+        ssize_t m = get(s, 1 + (size_t)rand_r(&s->seed) % 9000, MSG_DONTWAIT);
+
+        need(n > 0 || n == -EAGAIN, "put", n);
+        need(m >= 0 || m == -EAGAIN, "get", m);
+        if (m == 0)
+            break; // the other one has seen it often enough
+        if (conn_tx_ring(s->c) && conn_rx_ring(s->c) && rand_r(&s->seed) % 300 == 0)
+            leave(s);
+        if (i % 64 == 0)
+            usleep(200);
+    }
+    shutdown(s->fd, SHUT_WR);
+    end_set(s->c->end, END_TX_SHUT);
+    for (ssize_t n = 1; n > 0;) {
+        n = get(s, 100000, 0);
+        need(n >= 0, "drain", n);
+    }
+}
+
+static void restless_peer(struct side *s)
+{
+    restless(s);
+    need(s->c->end->generation >= 5, "channels", s->c->end->generation);
+}
+
+static void test_a_lost_lane_is_left_and_found_again(void **state)
+{
+    struct side s;
+    pid_t pid;
+
+    channels = FAKE_CM_CHANNELS;
+    connect_sides(&s, restless_peer, &pid);
+    restless(&s);
+    assert_true(s.c->end->generation >= 5);
+    assert_true(s.c->end->rec.switches >= 10);
+    done(&s, pid, 0);
+    channels = 1;
+}
+
+// Each time bytes lie unread in both rings.
+static void test_unread_bytes_come_by_the_twin_each_time(void **state)
+{
+    struct side s;
+    pid_t pid;
+
+    channels = FAKE_CM_CHANNELS;
+    connect_sides(&s, echo, &pid);
+    for (uint32_t round = 0; round < 8; round++) {
+        while (!conn_tx_ring(s.c) || !conn_rx_ring(s.c)) {
+            put_all(&s, 10);
+            get_all(&s, 10);
+        }
+        assert_int_equal(s.c->end->generation, round);
+        put_all(&s, 3 * RING / 4);
+        get_all(&s, 100);
+        leave(&s);
+        get_all(&s, 3 * RING / 4 - 100);
+    }
+    assert_true(s.c->end->rec.switches >= 4 * 7);
+    done(&s, pid, 0);
+    channels = 1;
+}
+
 // ---- ends ----
 
 static void warm_then_wait_to_be_killed(struct side *s)
@@ -429,6 +508,8 @@ int main(void)
         cmocka_unit_test(test_both_directions_at_once),
         cmocka_unit_test(test_going_back_under_load),
         cmocka_unit_test(test_going_back_with_unread_bytes),
+        cmocka_unit_test(test_a_lost_lane_is_left_and_found_again),
+        cmocka_unit_test(test_unread_bytes_come_by_the_twin_each_time),
         cmocka_unit_test(test_a_sleeping_reader_sees_the_peer_killed),
         cmocka_unit_test(test_a_writer_on_a_full_ring_sees_the_peer_killed),
         cmocka_unit_test(test_a_close_with_unread_bytes_is_a_reset),
