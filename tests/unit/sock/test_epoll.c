@@ -590,7 +590,8 @@ static void test_cancelled_sleeper_is_counted_out(void **state)
 
     begin(&b, EPOLLIN);
     pthread_create(&t, NULL, take_one, &b.ep);
-    usleep(20000);
+    for (int i = 0; i < 5000 && epoll_set_of(b.ep)->sleepers != 1; i++)
+        usleep(1000);
     assert_int_equal(epoll_set_of(b.ep)->sleepers, 1);
     pthread_cancel(t);
     pthread_join(t, &result);

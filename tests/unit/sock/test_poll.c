@@ -214,6 +214,14 @@ static void *poll_raw(void *arg)
     return NULL;
 }
 
+// Until the thread that was started is asleep in there, however busy the machine is.
+static void await_count(const _Atomic uint32_t *count, uint32_t n)
+{
+    for (int i = 0; i < 5000 && atomic_load(count) != n; i++)
+        usleep(1000);
+    assert_int_equal(atomic_load(count), n);
+}
+
 static void test_raw_poller_holds_up_the_switch(void **state)
 {
     struct rig_pair p;
@@ -225,9 +233,8 @@ static void test_raw_poller_holds_up_the_switch(void **state)
     pthread_join(t, NULL);
     rig_read(&p.a, 1);
     pthread_create(&t, NULL, poll_raw, &p);
-    usleep(20000);
+    await_count(&p.a.c->end->rx_raw, 1);
     end_clear(p.a.c->end, END_FROZEN);
-    assert_int_equal(p.a.c->end->rx_raw, 1);
     sock_enter();
     conn_advance(p.a.c, p.a.fd);
     sock_leave();
@@ -247,8 +254,7 @@ static void test_cancelled_poller_lets_go(void **state)
     begin(&p);
     users = p.a.c->users;
     pthread_create(&t, NULL, poll_raw, &p);
-    usleep(20000);
-    assert_int_equal(p.a.c->end->rx_sleepers, 1);
+    await_count(&p.a.c->end->rx_sleepers, 1);
     pthread_cancel(t);
     pthread_join(t, NULL);
     assert_int_equal(p.a.c->end->rx_sleepers, 0);
