@@ -54,6 +54,10 @@ int output_retransmissions(struct out *o);
 // The tail-loss probe: new data where there is some, else the last segment again. retransmit.c
 int output_probe(struct out *o);
 
+// False where the engine has no span for new data now: the connection looks again in a little
+// while, because nothing tells it when there are some. output.c
+bool output_span_is_free(struct out *o);
+
 // Sends up to limit bytes of new data as one segment; *sent says how many. output.c
 int output_new_segment(struct out *o, uint32_t len, uint32_t flags, uint32_t *sent);
 

@@ -10,6 +10,8 @@
 #include "tcp/mtu.h"
 #include "tcp/timers.h"
 
+#define SPAN_WAIT_NS (10 * NS_PER_MS)
+
 // Room that the peer's window leaves.
 static uint32_t window_room(const struct tcp_conn *c)
 {
@@ -34,6 +36,14 @@ static bool short_may_go(const struct tcp_conn *c, uint32_t len, uint32_t unsent
     return c->nodelay || seq_le(c->snd_short, c->snd_una);
 }
 
+bool output_span_is_free(struct out *o)
+{
+    if (span_may_push(o->ctx, o->c))
+        return true;
+    timer_set(o->ctx, o->c, TCP_TIMER_PACE, o->now_ns + SPAN_WAIT_NS);
+    return false;
+}
+
 int output_new_segment(struct out *o, uint32_t len, uint32_t flags, uint32_t *sent)
 {
     struct tcp_conn *c = o->c;
@@ -52,7 +62,7 @@ int output_new_segment(struct out *o, uint32_t len, uint32_t flags, uint32_t *se
         if (c->cwr_pending)
             seg.flags |= SEG_CWR;
     }
-    if (!span_may_push(o->ctx, c))
+    if (!output_span_is_free(o))
         return 0;
     err = emit_put(o, &seg);
     if (err)

@@ -49,8 +49,8 @@ int output_syn(struct out *o)
     fill_syn_options(o, &seg);
     if (first && c->state == TCP_SYN_SENT)
         fastopen_fill_syn(o, &seg);
-    if (first && !span_may_push(o->ctx, c))
-        return -EAGAIN;
+    if (first && !output_span_is_free(o))
+        return 0;
     err = emit_put(o, &seg);
     if (err)
         return err;

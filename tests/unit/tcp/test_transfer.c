@@ -95,6 +95,39 @@ static void test_transfer_super_frames(void **state)
     pair_free(p);
 }
 
+static bool deaf(struct pair *p, int from, struct segment *seg, uint64_t *delay_ns)
+{
+    return from;
+}
+
+// One connection has all that the pool holds: others wait, without turning in circles, and go on
+// when there is something to be had.
+static void test_transfer_without_spans_waits(void **state)
+{
+    struct tcp_config cfg;
+    struct tcp_conn *l, *c[2], *other;
+    struct pair *p;
+
+    tcp_config_init(&cfg);
+    cfg.max_spans = 1;
+    p = pair_new(&cfg);
+    l = pair_listen(p);
+    pair_connect(p, l, c);
+    p->link = deaf;
+    assert_int_equal(pair_write(p, 0, c[0], "held", 4), 4);
+    pair_flush(p);
+    other = pair_open(p, 0);
+    assert_int_equal(tcp_output(&p->side[0].ctx, p->now_ns, &p->side[0].sink), 0);
+    assert_int_equal(other->state, TCP_SYN_SENT);
+    p->link = NULL;
+    pair_run(p, 2 * NS_PER_S);
+    assert_int_equal(other->state, TCP_ESTABLISHED);
+    assert_int_equal(pair_write(p, 0, other, "more", 4), 4);
+    pair_run(p, NS_PER_S);
+    assert_int_equal(other->snd_una, other->snd_nxt);
+    pair_free(p);
+}
+
 static bool lossy(struct pair *p, int from, struct segment *seg, uint64_t *delay_ns)
 {
     *delay_ns += random() % 1000;
@@ -159,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_transfer_clean_link),
         cmocka_unit_test(test_transfer_super_frames),
+        cmocka_unit_test(test_transfer_without_spans_waits),
         cmocka_unit_test(test_transfer_three_percent_loss),
         cmocka_unit_test(test_transfer_loss_without_sack),
         cmocka_unit_test(test_transfer_reordering),
