@@ -142,6 +142,8 @@ def _tcp_engine(turn):
         "copies_ns": bulk["copies"],
         "trip_ns": trip["shunt"],
         "life_ns": found["connection_life"]["shunt"],
+        "send_ns": found["bulk_segment_each_end"]["send"],
+        "receive_ns": found["bulk_segment_each_end"]["receive_in_order"],
         "super_64k_ns": found["super_frames"]["per_64_kib"],
         "sack_ack_ns": found["acks_1000_in_flight_10_percent_sacked"]["shunt"],
     }
@@ -149,6 +151,37 @@ def _tcp_engine(turn):
         figures["bulk_to_lwip"] = bulk["ratio_beyond_copies"]
         figures["trip_to_lwip"] = trip["ratio"]
     return {key: value["median"] for key, value in figures.items()}
+
+
+# what tcp_bench is told to do once, and the function within which instructions count
+TCP_COUNTS = {
+    "trip": (["trips"], "round_trips"),
+    "send": (["parts"], "bench_send_part"),
+    "receive": (["parts"], "bench_receive_part"),
+    "life": (["lives"], "lives"),
+    "sack_ack": (["sacks"], "bench_sack_part"),
+    "trip_of_1": (["1"], "bench_ping_part"),
+    "trip_of_10000": (["10000"], "bench_ping_part"),
+    "trip_lwip": (["trips", "lwip"], "round_trips"),
+    "life_lwip": (["lives", "lwip"], "lives"),
+}
+
+
+@case("tcp/instructions", "trip", "lower", ("self",), needs=("valgrind",))
+def _tcp_instructions(turn):
+    """Machine instructions a round trip, a bulk segment (each end), a life, an ACK; and whether the
+    number of connections matters. Bulk as a whole says nothing: a copy by "rep movsb" counts each byte."""
+    figures = {}
+    for name, (what, function) in TCP_COUNTS.items():
+        if "lwip" in what and not (turn.build / "tests/bench/.libs/tcp_lwip.so").exists():
+            continue
+        out = turn.folder / "callgrind"
+        units = turn.client([
+            "valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out}", "--collect-atstart=no",
+            f"--toggle-collect={function}", turn.build / "tests/bench/tcp_bench", "--once", *what,
+        ], seconds=40)
+        figures[name] = pick(r"(?m)^totals: (\d+)", out.read_text()) / int(units)
+    return figures
 
 
 @case("kept/pingpong-spin", "p50_us", "lower", ("lo", "kept"))
