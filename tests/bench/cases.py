@@ -121,6 +121,22 @@ def add_stream(name, *options):
         return {"gb_per_s": turn.pair("stream", "--size", 65536, *options)["gb_per_s"]}
 
 
+WIRE = ("veth", "wire", "mixed", "raw")
+
+
+def add_wire(name, load, unit, better, ways, *options):
+    """Two network namespaces joined by veth: kernel TCP, Shunt's own, both, bare frames."""
+    @case(f"wire/{name}", unit, better, ways, needs=("ip",))
+    def _(turn):
+        command = [turn.build / "tests/bench/wire", load, turn.way, "--seconds", turn.seconds, *options]
+        return json.loads(machine.run(command, {SERVER_CPU, CLIENT_CPU}, turn.log, turn.seconds + 20))
+
+
+add_wire("pingpong/spin/64", "pingpong", "p50_us", "lower", WIRE)
+add_wire("pingpong/block/64", "pingpong", "p50_us", "lower", WIRE[:3], "--wait", "block")
+add_wire("bulk", "bulk", "gbit_per_s", "higher", WIRE[:3])
+
+
 add_stream("64k")
 add_stream("64k-verified", "--verify")
 

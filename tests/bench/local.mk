@@ -27,3 +27,8 @@ tests_bench_tcp_lwip_la_CPPFLAGS = $(AM_CPPFLAGS) -isystem /usr/include/lwip
 tests_bench_tcp_lwip_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
 tests_bench_tcp_lwip_la_LIBADD = -llwip
 endif
+
+# two hosts on one machine: ./dev bench wire
+noinst_PROGRAMS += tests/bench/wire
+tests_bench_wire_SOURCES = tests/bench/wire.c
+tests_bench_wire_LDADD = libnetowner.la libnet.la libtcp.la libwire.la libqueueowner.la libqueue.la libbase.la

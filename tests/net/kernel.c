@@ -229,6 +229,7 @@ static void test_other_ports_stay_the_kernels(void **state)
     fd = kernel_connect(THERE, &at, 27502);
     peer = kernel_accept(&host, listener);
     rig_stream(theirs(fd), theirs(peer), 1 << 20, NULL, NULL);
+    close(fd);
     close(peer);
     close(listener);
 }
