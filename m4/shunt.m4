@@ -14,6 +14,21 @@ AC_DEFUN([SHUNT_FEATURE], [
   AM_CONDITIONAL([HAVE_$3], [test "x$enable_$1" = xyes])
 ])
 
+# SHUNT_WITH(NAME, HELP, VARIABLE, MODULES)
+# A --with-NAME=auto|yes|no for a library that can be done without: sets what SHUNT_FEATURE does,
+# with_NAME, and defines HAVE_VARIABLE.
+AC_DEFUN([SHUNT_WITH], [
+  AC_ARG_WITH([$1], [AS_HELP_STRING([--with-$1=auto|yes|no], [$2 @<:@auto@:>@])],
+    [], [with_$1=auto])
+  AS_CASE([$with_$1],
+    [no], [],
+    [auto], [PKG_CHECK_MODULES([$3], [$4], [with_$1=yes], [with_$1=no])],
+    [yes], [PKG_CHECK_MODULES([$3], [$4])],
+    [AC_MSG_ERROR([--with-$1 takes auto, yes or no, not '$with_$1'])])
+  AM_CONDITIONAL([HAVE_$3], [test "x$with_$1" = xyes])
+  AS_IF([test "x$with_$1" = xyes], [AC_DEFINE([HAVE_$3], [1], [There is $4.])])
+])
+
 # SHUNT_SANITIZER_FLAGS
 # Sets SAN_CFLAGS from --enable-sanitizer, and fails where the compiler cannot link with it.
 AC_DEFUN([SHUNT_SANITIZER_FLAGS], [

@@ -20,8 +20,8 @@ static void fill_built_in(void)
     };
 
     resolve_environment(&file);
-    rules_init(&built_in, &file, &nothing);
-    rules_init(&forbid_all, &file, &forbid);
+    rules_init(&built_in, &file, &nothing, &nothing);
+    rules_init(&forbid_all, &file, &forbid, &nothing);
 }
 
 static const struct policy *filled(const struct policy *policy)
@@ -43,9 +43,10 @@ const struct policy *policy_forbid_all(void)
 }
 
 void rules_init(struct policy *policy, const struct value_set *file,
-                const struct value_set *defaults)
+                const struct value_set *defaults, const struct value_set *agent)
 {
     resolve_settings(file, &policy->settings);
+    resolve_agent(agent, &policy->settings.agent);
     resolve_outcome(NULL, defaults, file, &policy->defaults);
     policy->defaults.rule = -1;
     policy->defaults.rule_name = "defaults";
@@ -97,6 +98,7 @@ void policy_free(struct policy *policy)
         return;
     index_fini(&policy->index);
     free(policy->rules);
+    free(policy->peers);
     config_destroy(&policy->source);
     free(policy->path);
     free(policy);
@@ -129,6 +131,29 @@ int policy_bind(struct policy *policy, const char *program, const char *exe)
 const struct policy_settings *policy_settings(const struct policy *policy)
 {
     return &policy->settings;
+}
+
+bool policy_has_peers(const struct policy *policy)
+{
+    return policy->n_peers > 0;
+}
+
+bool policy_peer(const struct policy *policy, const struct sockaddr *host, uint16_t *port)
+{
+    const struct policy_facts facts = {.remote = host};
+    struct flow flow;
+
+    flow_init(&flow, &facts);
+    for (uint32_t i = 0; i < policy->n_peers; i++) {
+        const struct endpoint *peer = &policy->peers[i];
+
+        if (!flow.remote.family ||
+            !value_prefix_holds(&peer->prefix, flow.remote.family, flow.remote.addr))
+            continue;
+        *port = value_port_is_any(&peer->port) ? policy->settings.agent.port : peer->port.low;
+        return true;
+    }
+    return false;
 }
 
 bool policy_needs_interface(const struct policy *policy)

@@ -54,8 +54,17 @@ static void lint_lanes(const struct policy_outcome *o, struct policy_report *rep
         warn(report, o, "rule \"%s\" requires a lane and is content with \"kernel\"", o->rule_name);
 }
 
+static void lint_agent(const struct policy *policy, struct policy_report *report)
+{
+    if (policy->settings.agent.key_file && !policy->n_peers)
+        report_add(
+            report, POLICY_WARNING, policy->path, 0,
+            "agent: there is a key_file, but without peers shuntd speaks with no other host");
+}
+
 void lint_rules(const struct policy *policy, struct policy_report *report)
 {
+    lint_agent(policy, report);
     for (uint32_t i = 0; i < policy->n_rules; i++) {
         lint_match(policy, i, report);
         lint_name(policy, i, report);

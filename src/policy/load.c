@@ -18,7 +18,7 @@
 struct loader {
     struct reader reader;
     struct policy *policy;
-    struct value_set file, defaults;
+    struct value_set file, defaults, agent;
 };
 
 const char *policy_path(void)
@@ -161,7 +161,7 @@ static int load_rules(struct loader *loader)
 static int load_settings(struct loader *loader)
 {
     config_t *source = &loader->policy->source;
-    const config_setting_t *group;
+    const config_setting_t *group = NULL;
 
     read_group(&loader->reader, config_root_setting(source), IN_FILE, &loader->file);
     resolve_environment(&loader->file);
@@ -169,7 +169,12 @@ static int load_settings(struct loader *loader)
         group = config_lookup(source, policy_schema[OPT_DEFAULTS].name);
         read_group(&loader->reader, group, IN_DEFAULTS, &loader->defaults);
     }
-    rules_init(loader->policy, &loader->file, &loader->defaults);
+    if (loader->file.set[OPT_AGENT])
+        read_group(&loader->reader, config_lookup(source, policy_schema[OPT_AGENT].name), IN_AGENT,
+                   &loader->agent);
+    rules_init(loader->policy, &loader->file, &loader->defaults, &loader->agent);
+    if (resolve_peers(&loader->agent, &loader->policy->peers, &loader->policy->n_peers))
+        return -ENOMEM;
     if (loader->file.set[OPT_DEFAULTS]) {
         loader->policy->defaults.file = read_file_of(&loader->reader, group);
         loader->policy->defaults.line = config_setting_source_line(group);

@@ -31,12 +31,24 @@ enum policy_lane {
 enum policy_profile { POLICY_LATENCY, POLICY_BALANCED, POLICY_QUIET };
 enum policy_role { POLICY_CLIENT, POLICY_SERVER };
 
+// How shuntd speaks with other hosts. Which ones: policy_peer().
+struct policy_agent {
+    uint16_t port;
+    bool listen_one;      // listens on one address only:
+    uint8_t listen[16];   // this, IPv4 in its mapped form
+    const char *key_file; // NULL: no key; owned by the policy
+    uint32_t found_s;     // an unused link stays open for so long
+    uint32_t absent_s;    // a host that does not answer is not asked for so long
+    uint32_t lost_ms;     // a link may be lost for so long
+};
+
 // Settings of the whole file, as opposed to those of one connection.
 struct policy_settings {
     enum log_level log;         // what goes to the log where SHUNT_LOG and -v say nothing
     const char *daemon_socket;  // where shuntd listens, NULL: the usual places; owned by the policy
     uint64_t ring_budget_bytes; // ring memory that one user's channels may hold together
     uint32_t channel_budget;    // channels that one user may have at a time
+    struct policy_agent agent;
 };
 
 // What is known of one connection. A member that is not known (NULL) matches no rule that asks for
@@ -121,6 +133,13 @@ void policy_report_fini(struct policy_report *report);
 int policy_bind(struct policy *policy, const char *program, const char *exe);
 
 const struct policy_settings *policy_settings(const struct policy *policy);
+
+// True when the file lists peers at all.
+bool policy_has_peers(const struct policy *policy);
+
+// Whether the file lists the host with that address, AF_INET or AF_INET6, as one whose shuntd may
+// move connections here. *port is where its shuntd listens. Pure.
+bool policy_peer(const struct policy *policy, const struct sockaddr *host, uint16_t *port);
 
 // True when some rule asks for the interface, for the user: only then need the caller find it out.
 bool policy_needs_interface(const struct policy *policy);

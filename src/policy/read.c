@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include "config.h"
+
 #include "policy/read.h"
 
 #include <errno.h>
@@ -157,6 +159,39 @@ static const char *read_endpoint(struct reading *r)
     return text ? value_read_endpoint(text, &r->value.end) : "";
 }
 
+static const char *read_address(struct reading *r)
+{
+    const char *wrong = read_endpoint(r);
+
+    if (wrong)
+        return wrong;
+    if (r->value.end.prefix.family && r->value.end.prefix.len != 128)
+        return "this is more than one address";
+    return value_port_is_any(&r->value.end.port) ? NULL : "the port stands in port";
+}
+
+static const char *read_peers(struct reading *r)
+{
+    int n = config_setting_length(r->setting);
+
+    if (!config_setting_is_array(r->setting) && !config_setting_is_list(r->setting))
+        return "";
+    if (n > VALUE_PEERS_MAX)
+        return "these are too many";
+    for (int i = 0; i < n; i++) {
+        const char *text = config_setting_get_string_elem(r->setting, i);
+        struct endpoint end;
+        const char *wrong = text ? value_read_endpoint(text, &end) : "not each of them is text";
+
+        if (wrong)
+            return wrong;
+        if (!value_port_is_any(&end.port) && end.port.low != end.port.high)
+            return "a shuntd listens on one port";
+    }
+    r->value.written = r->setting;
+    return NULL;
+}
+
 static const char *read_port(struct reading *r)
 {
     const char *text = config_setting_get_string(r->setting), *wrong;
@@ -198,11 +233,11 @@ static const char *read_rules_type(struct reading *r)
 }
 
 static const char *(*const readers[])(struct reading *r) = {
-    [TYPE_WORD] = read_word,         [TYPE_LANES] = read_lanes, [TYPE_INT] = read_int,
-    [TYPE_POWER] = read_power,       [TYPE_BOOL] = read_bool,   [TYPE_TEXT] = read_text,
-    [TYPE_PATH] = read_path,         [TYPE_GLOB] = read_glob,   [TYPE_USER] = read_user,
-    [TYPE_ENDPOINT] = read_endpoint, [TYPE_PORT] = read_port,   [TYPE_GROUP] = read_group_type,
-    [TYPE_RULES] = read_rules_type,
+    [TYPE_WORD] = read_word,         [TYPE_LANES] = read_lanes,     [TYPE_INT] = read_int,
+    [TYPE_POWER] = read_power,       [TYPE_BOOL] = read_bool,       [TYPE_TEXT] = read_text,
+    [TYPE_PATH] = read_path,         [TYPE_GLOB] = read_glob,       [TYPE_USER] = read_user,
+    [TYPE_ENDPOINT] = read_endpoint, [TYPE_PORT] = read_port,       [TYPE_GROUP] = read_group_type,
+    [TYPE_RULES] = read_rules_type,  [TYPE_ADDRESS] = read_address, [TYPE_PEERS] = read_peers,
 };
 
 static void refuse(const struct reading *r, const char *wrong)
@@ -235,6 +270,16 @@ static void warn_of_value(const struct reading *r)
                      r->value.end.prefix.len - (r->value.end.prefix.family == AF_INET ? 96 : 0));
 }
 
+// What needs something that this build lacks.
+static void refuse_what_is_not_built(const struct reader *reader, const config_setting_t *setting,
+                                     enum option_id id)
+{
+#ifndef HAVE_SODIUM
+    if (id == OPT_AGENT_KEY_FILE)
+        read_error(reader, setting, "key_file: this Shunt was built without libsodium");
+#endif
+}
+
 static void refuse_key(const struct reader *reader, const config_setting_t *setting,
                        enum option_scope scope)
 {
@@ -243,7 +288,7 @@ static void refuse_key(const struct reader *reader, const config_setting_t *sett
     char keys[512];
     enum option_id id;
 
-    for (enum option_scope other = IN_FILE; other <= IN_RULE; other <<= 1) {
+    for (enum option_scope other = IN_FILE; other <= IN_AGENT; other <<= 1) {
         id = schema_find(name, other);
         if (id < OPT_COUNT) {
             read_error(reader, setting, "'%s' is no key of %s, but one of %s", name, where,
@@ -278,6 +323,7 @@ void read_group(const struct reader *reader, const config_setting_t *group, enum
             continue;
         }
         warn_of_value(&r);
+        refuse_what_is_not_built(reader, r.setting, id);
         out->set[id] = true;
         out->value[id] = r.value;
     }

@@ -63,17 +63,23 @@ static const char conf_examples[] =
     "}\n"
     ");\n";
 
+static void conf_group(FILE *out, enum option_id group, enum option_scope scope)
+{
+    wrap(out, "#", policy_schema[group].text);
+    fprintf(out, "%s = {\n", policy_schema[group].name);
+    for (enum option_id id = 0; id < OPT_COUNT; id++)
+        if (policy_schema[id].scopes & scope)
+            conf_option(out, &policy_schema[id], "  ");
+    fputs("};\n\n", out);
+}
+
 void render_conf(FILE *out)
 {
     fputs(conf_head, out);
-    for (enum option_id id = 0; id < OPT_DEFAULTS; id++)
+    for (enum option_id id = 0; id < OPT_AGENT; id++)
         conf_option(out, &policy_schema[id], "");
-    wrap(out, "#", policy_schema[OPT_DEFAULTS].text);
-    fputs("defaults = {\n", out);
-    for (enum option_id id = 0; id < OPT_COUNT; id++)
-        if (policy_schema[id].scopes & IN_DEFAULTS)
-            conf_option(out, &policy_schema[id], "  ");
-    fputs("};\n\n", out);
+    conf_group(out, OPT_AGENT, IN_AGENT);
+    conf_group(out, OPT_DEFAULTS, IN_DEFAULTS);
     wrap(out, "#", policy_schema[OPT_RULES].text);
     wrap(out, "#",
          "Beside the keys below a rule may have a profile, and all that stands in defaults.");
@@ -184,5 +190,6 @@ void render_man(FILE *out)
     man_section(out, "SETTINGS OF THE FILE", OPT_PROFILE, OPT_RULES);
     man_section(out, "MATCH KEYS OF A RULE", OPT_NAME, OPT_INTERFACE);
     man_section(out, "WHAT A RULE OR THE DEFAULTS SAY", OPT_ACTION, OPT_CROSS_USER);
+    man_section(out, "WHAT THE AGENT SECTION SAYS", OPT_AGENT_PEERS, OPT_AGENT_LOST);
     fputs(man_tail, out);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "policy/resolve.h"
 
+#include <errno.h>
+#include <libconfig.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +37,37 @@ void resolve_settings(const struct value_set *file, struct policy_settings *out)
         .ring_budget_bytes = value_or_default(file, OPT_RING_BUDGET)->num,
         .channel_budget = value_or_default(file, OPT_CHANNEL_BUDGET)->num,
     };
+}
+
+void resolve_agent(const struct value_set *agent, struct policy_agent *out)
+{
+    const struct prefix *listen = &agent->value[OPT_AGENT_LISTEN].end.prefix;
+
+    *out = (struct policy_agent){
+        .port = value_or_default(agent, OPT_AGENT_PORT)->num,
+        .key_file = value_or_default(agent, OPT_AGENT_KEY_FILE)->text,
+        .found_s = value_or_default(agent, OPT_AGENT_FOUND)->num,
+        .absent_s = value_or_default(agent, OPT_AGENT_ABSENT)->num,
+        .lost_ms = value_or_default(agent, OPT_AGENT_LOST)->num,
+    };
+    if (agent->set[OPT_AGENT_LISTEN] && listen->family) {
+        out->listen_one = true;
+        memcpy(out->listen, listen->addr, sizeof out->listen);
+    }
+}
+
+int resolve_peers(const struct value_set *agent, struct endpoint **peers, uint32_t *n)
+{
+    const config_setting_t *list = agent->value[OPT_AGENT_PEERS].written;
+    int len = agent->set[OPT_AGENT_PEERS] ? config_setting_length(list) : 0;
+
+    *n = 0;
+    *peers = len ? calloc((size_t)len, sizeof **peers) : NULL;
+    if (len && !*peers)
+        return -ENOMEM;
+    for (; *n < (uint32_t)len; ++*n)
+        value_read_endpoint(config_setting_get_string_elem(list, (int)*n), &(*peers)[*n]);
+    return 0;
 }
 
 void resolve_match(const struct value_set *rule, struct match *out)

@@ -17,6 +17,12 @@ void resolve_environment(struct value_set *file);
 
 void resolve_settings(const struct value_set *file, struct policy_settings *out);
 
+void resolve_agent(const struct value_set *agent, struct policy_agent *out);
+
+// The peers that the agent section lists, as an array of the caller's, which is NULL where there
+// are none. Returns 0 or -ENOMEM.
+int resolve_peers(const struct value_set *agent, struct endpoint **peers, uint32_t *n);
+
 void resolve_match(const struct value_set *rule, struct match *out);
 
 // All of *out but the rule's place and name. The first that sets a value gives it: the rule, the

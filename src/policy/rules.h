@@ -10,6 +10,8 @@
 
 struct policy {
     struct policy_settings settings;
+    struct endpoint *peers;
+    uint32_t n_peers;
     struct policy_outcome defaults;
     struct rule *rules;
     uint32_t n_rules;
@@ -20,9 +22,10 @@ struct policy {
     config_t source; // owns all other strings
 };
 
-// Sets the settings and the defaults of a policy that is all zero; it has no rules then.
+// Sets the settings and the defaults of a policy that is all zero; it has neither rules nor peers
+// then.
 void rules_init(struct policy *policy, const struct value_set *file,
-                const struct value_set *defaults);
+                const struct value_set *defaults, const struct value_set *agent);
 
 // Files the rules for deciding; to be called whenever they changed. Returns 0 or -ENOMEM.
 int rules_file(struct policy *policy);

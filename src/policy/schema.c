@@ -55,6 +55,12 @@ const struct option policy_schema[OPT_COUNT] = {
                             .fallback.num = 4096,
                             .text = "Channels that one user may have at a time. Beyond it, new "
                                     "connections stay on kernel TCP."},
+    [OPT_AGENT] = {.name = "agent",
+                   .type = TYPE_GROUP,
+                   .scopes = IN_FILE,
+                   .text = "How shuntd finds the shuntds of other hosts, so that connections "
+                           "between two hosts can move to lane \"rdma\". shuntd reads it when it "
+                           "starts. Without peers it speaks with no other host."},
     [OPT_DEFAULTS] = {.name = "defaults",
                       .type = TYPE_GROUP,
                       .scopes = IN_FILE,
@@ -189,8 +195,67 @@ const struct option policy_schema[OPT_COUNT] = {
     [OPT_CROSS_USER] = {.name = "cross_user",
                         .type = TYPE_BOOL,
                         .scopes = IN_DEFAULTS | IN_RULE,
-                        .text = "Whether the two ends may belong to different users. Both ends' "
-                                "rules must say so."},
+                        .text = "Whether the two ends may belong to different users of one host. "
+                                "Both ends' rules must say so."},
+    [OPT_AGENT_PEERS] = {.name = "peers",
+                         .type = TYPE_PEERS,
+                         .scopes = IN_AGENT,
+                         .sample = "[ \"10.1.0.0/16\", \"[fd00:1::/64]\", \"10.2.0.9:7471\" ]",
+                         .text = "The hosts whose shuntds may move connections here, and which are "
+                                 "asked for connections to them: no other is listened to, nor "
+                                 "asked. A port says where the shuntd of those hosts listens. The "
+                                 "first entry that holds an address counts."},
+    [OPT_AGENT_PORT] = {.name = "port",
+                        .type = TYPE_INT,
+                        .scopes = IN_AGENT,
+                        .min = 1,
+                        .max = UINT16_MAX,
+                        .fallback.num = 7470,
+                        .text = "TCP port that shuntd listens on for other hosts, and on which it "
+                                "looks for theirs."},
+    [OPT_AGENT_LISTEN] = {.name = "listen",
+                          .type = TYPE_ADDRESS,
+                          .scopes = IN_AGENT,
+                          .sample = "\"10.1.0.7\"",
+                          .text = "The address that shuntd listens on for other hosts. Without it, "
+                                  "as with \"*\": all of this host's."},
+    [OPT_AGENT_KEY_FILE] = {.name = "key_file",
+                            .type = TYPE_PATH,
+                            .scopes = IN_AGENT,
+                            .sample = "\"/etc/shunt/agent.key\"",
+                            .text = "A file of 32 to 1024 bytes, the same on all hosts, that only "
+                                    "shuntd's user can read. With it shuntds prove to each other "
+                                    "that they have the key, and seal all that they say; one "
+                                    "without the key is refused. The peers count as well."},
+    [OPT_AGENT_FOUND] = {.name = "found_s",
+                         .type = TYPE_INT,
+                         .scopes = IN_AGENT,
+                         .unit = "s",
+                         .min = 1,
+                         .max = 86400,
+                         .fallback.num = 300,
+                         .text = "How long the link to another host's shuntd stays open when no "
+                                 "connection needs it."},
+    [OPT_AGENT_ABSENT] = {.name = "absent_s",
+                          .type = TYPE_INT,
+                          .scopes = IN_AGENT,
+                          .unit = "s",
+                          .min = 1,
+                          .max = 86400,
+                          .fallback.num = 60,
+                          .text = "How long a host whose shuntd did not answer, or refused, is not "
+                                  "asked again. Twice as long after each further failure, up to 8 "
+                                  "times."},
+    [OPT_AGENT_LOST] = {.name = "lost_ms",
+                        .type = TYPE_INT,
+                        .scopes = IN_AGENT,
+                        .unit = "ms",
+                        .min = 100,
+                        .max = 3600000,
+                        .fallback.num = 10000,
+                        .text = "How long the link between two shuntds may be lost before their "
+                                "connections on a lane are told that the other side is out of "
+                                "reach."},
 };
 
 enum option_id schema_find(const char *name, enum option_scope scope)
@@ -205,7 +270,10 @@ enum option_id schema_find(const char *name, enum option_scope scope)
 
 const char *schema_scope_name(enum option_scope scope)
 {
-    return scope == IN_RULE ? "a rule" : scope == IN_DEFAULTS ? "the defaults section" : "the file";
+    return scope == IN_RULE       ? "a rule"
+           : scope == IN_DEFAULTS ? "the defaults section"
+           : scope == IN_AGENT    ? "the agent section"
+                                  : "the file";
 }
 
 // Levenshtein's distance: characters to insert, delete or replace.
@@ -303,6 +371,9 @@ const char *schema_accepts(const struct option *option, char *text, size_t size)
             "ADDRESS[/LENGTH][:PORT[-PORT]] in quotes, as in \"10.1.0.0/16:9000-9100\", "
             "\"[fd00::/8]:7000\", \"*:6379\"",
         [TYPE_PORT] = "a port from 1 to 65535, or a range in quotes, as in \"9000-9100\"",
+        [TYPE_ADDRESS] = "one address in quotes, as in \"10.1.0.7\", \"[fd00::1]\", or \"*\"",
+        [TYPE_PEERS] = "an array [ ... ] of up to 256 times ADDRESS[/LENGTH][:PORT] in quotes, as "
+                       "in \"10.1.0.0/16\", \"[fd00::/8]:7471\"",
         [TYPE_GROUP] = "a group { ... }",
         [TYPE_RULES] = "a list of groups ( { ... }, { ... } )",
     };

@@ -13,6 +13,7 @@ enum option_id {
     OPT_DAEMON_SOCKET,
     OPT_RING_BUDGET,
     OPT_CHANNEL_BUDGET,
+    OPT_AGENT,
     OPT_DEFAULTS,
     OPT_RULES,
     // what a rule asks of a connection
@@ -33,10 +34,18 @@ enum option_id {
     OPT_AFTER_MS,
     OPT_DEADLINE,
     OPT_CROSS_USER,
+    // what the agent section says
+    OPT_AGENT_PEERS,
+    OPT_AGENT_PORT,
+    OPT_AGENT_LISTEN,
+    OPT_AGENT_KEY_FILE,
+    OPT_AGENT_FOUND,
+    OPT_AGENT_ABSENT,
+    OPT_AGENT_LOST,
     OPT_COUNT,
 };
 
-enum option_scope { IN_FILE = 1, IN_DEFAULTS = 2, IN_RULE = 4 };
+enum option_scope { IN_FILE = 1, IN_DEFAULTS = 2, IN_RULE = 4, IN_AGENT = 8 };
 
 enum option_type {
     TYPE_WORD, // one of words; its value is the place in the list
@@ -45,11 +54,13 @@ enum option_type {
     TYPE_POWER, // a whole number that is a power of two
     TYPE_BOOL,
     TYPE_TEXT,
-    TYPE_PATH, // of a unix socket
+    TYPE_PATH, // of a file or a unix socket
     TYPE_GLOB,
     TYPE_USER,
     TYPE_ENDPOINT,
     TYPE_PORT,
+    TYPE_ADDRESS, // of this host, or any
+    TYPE_PEERS,
     TYPE_GROUP,
     TYPE_RULES,
 };
@@ -74,7 +85,7 @@ extern const struct option policy_schema[OPT_COUNT];
 // The option called name that may stand in scope, or OPT_COUNT.
 enum option_id schema_find(const char *name, enum option_scope scope);
 
-// "a rule", "the defaults section", "the file".
+// "a rule", "the defaults section", "the agent section", "the file".
 const char *schema_scope_name(enum option_scope scope);
 
 // The element of the NULL-ended words that name was probably meant to be; NULL: none is near.

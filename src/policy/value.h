@@ -31,12 +31,15 @@ struct lane_list {
     uint8_t lane[POLICY_LANES];
 };
 
+#define VALUE_PEERS_MAX 256
+
 union value {
     int64_t num; // a number, a bool, a word's place in its list, or a uid
     const char *text;
     struct lane_list lanes;
     struct port_range port;
     struct endpoint end;
+    const struct config_setting_t *written; // of TYPE_PEERS: checked, and read by resolve_peers()
 };
 
 // Each reads the whole of text. They return NULL, or what is wrong with it, as static text that

@@ -54,6 +54,27 @@ finds 9 error 'lanes = "shm": accepted is an array'; ok "no array"
 says "20 errors, 0 warnings"; ok "and nothing else"
 
 cat >"$conf" <<'END'
+agent = { peers = [ "10.1.0.0/16", "[fd00::/8]:7471" ]; port = 7470; listen = "10.1.0.7"; found_s = 300;
+  absent_s = 60; lost_ms = 10000; };
+END
+try 0 check "$conf" && says "0 errors, 0 warnings"; ok "a right agent section"
+
+cat >"$conf" <<'END'
+agent = { peers = [ "10.1.0.0/16", "somehost" ];
+  port = 0; listen = "10.0.0.0/8";
+  key_file = "agent.key"; lost_ms = 1; spin_us = 5;
+  found = 3; };
+END
+try 1 check "$conf"; ok "a wrong agent section"
+finds 1 error 'peers = [ "10.1.0.0/16", "somehost" ]: names are not looked up'; ok "a name among the peers"
+finds 2 error 'port = 0: accepted is a whole number from 1'; ok "no port"
+finds 2 error 'listen = "10.0.0.0/8": this is more than one address'; ok "a network to listen on"
+finds 3 error 'key_file = "agent.key": accepted is an absolute path'; ok "a key beside nothing"
+finds 3 error 'lost_ms = 1: accepted is a whole number from 100'; ok "too short a loss"
+finds 3 error "'spin_us' is no key of the agent section, but one of the defaults section"; ok "another section's key"
+finds 4 error "'found' is no key of the agent section; did you mean 'found_s'?"; ok "nearest key of the agent section"
+
+cat >"$conf" <<'END'
 rules = (
   { name = "a"; remote = "10.0.0.0/8"; },
   { name = "b"; remote = "10.1.0.0/16:80"; },
