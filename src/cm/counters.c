@@ -25,6 +25,22 @@ const struct counter_text counter_texts[COUNTERS] = {
     [COUNT_REFUSED_UNKNOWN] = {"refused_unknown", "channels asked for that there are not"},
     [COUNT_REFUSED_LANE] = {"refused_lane", "claims whose two ends have no lane in common"},
     [COUNT_RELAYED_TOTAL] = {"relayed_total", "messages brought from lane to lane"},
+    [COUNT_REFUSED_PEER] = {"refused_peer", "claims that another host's shuntd refused"},
+    [COUNT_AGENT_LINKS] = {"agent_links", "links to other hosts' shuntds that are up"},
+    [COUNT_AGENT_ABSENT] = {"agent_absent",
+                            "hosts that are not asked now, since they did not answer"},
+    [COUNT_AGENT_TRIES_TOTAL] = {"agent_tries_total", "attempts to reach another host's shuntd"},
+    [COUNT_AGENT_FAILURES_TOTAL] = {"agent_failures_total", "of these, those that failed"},
+    [COUNT_AGENT_SPARED_TOTAL] = {"agent_spared_total",
+                                  "claims for which an absent host was not asked"},
+    [COUNT_AGENT_ASKS_TOTAL] = {"agent_asks_total", "connections that other hosts were asked for"},
+    [COUNT_AGENT_ASKED_TOTAL] = {"agent_asked_total", "connections that other hosts asked for"},
+    [COUNT_AGENT_YES_TOTAL] = {"agent_yes_total", "of these, those that became channels"},
+    [COUNT_AGENT_NO_TOTAL] = {"agent_no_total", "of these, those that were refused at once"},
+    [COUNT_AGENT_TURNED_AWAY_TOTAL] = {"agent_turned_away_total",
+                                       "links that were ended for what came over them"},
+    [COUNT_AGENT_RESUMED_TOTAL] = {"agent_resumed_total", "sessions that went on over a new link"},
+    [COUNT_AGENT_CUT_TOTAL] = {"agent_cut_total", "channels ended since their session was lost"},
 };
 
 const struct counter_text connection_texts[] = {

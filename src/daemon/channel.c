@@ -28,7 +28,7 @@ bool channel_is_mirrored(const struct conn *conn)
 // Each user of shared rings pays for them; of mirrored ones each side on this host for its own.
 static bool pays(const struct conn *conn, int i)
 {
-    if (conn->side[i].state == SIDE_FAR)
+    if (!conn->here[i])
         return false;
     return i == 0 || channel_is_mirrored(conn) || conn->side[0].user != conn->side[1].user;
 }
@@ -82,7 +82,7 @@ static uint64_t held_bytes(const struct conn *conn)
     int n = 0;
 
     for (int i = 0; i < 2; i++)
-        n += channel_is_mirrored(conn) && conn->side[i].state != SIDE_FAR;
+        n += channel_is_mirrored(conn) && conn->here[i];
     return bytes_of(conn) * (uint64_t)MAX(n, 1);
 }
 
@@ -93,7 +93,7 @@ static int open_parts(struct conn *conn)
     if (!channel_is_mirrored(conn))
         return cm_parts_open(&conn->parts[0], conn->ring_bytes);
     for (int i = 0; i < 2 && !err; i++)
-        if (conn->side[i].state != SIDE_FAR)
+        if (conn->here[i])
             err = cm_parts_open_mirror(&conn->parts[i], conn->ring_bytes, i);
     return err;
 }
@@ -101,10 +101,9 @@ static int open_parts(struct conn *conn)
 static const char *obstacle(const struct conn *conn, enum counter *why)
 {
     const struct side *a = &conn->side[0], *b = &conn->side[1];
-    bool here = a->state != SIDE_FAR && b->state != SIDE_FAR;
 
     *why = COUNT_REFUSED_USER;
-    if (here && a->user != b->user && !(a->cross_user && b->cross_user))
+    if (conn->here[0] && conn->here[1] && a->user != b->user && !(a->cross_user && b->cross_user))
         return "the peer belongs to another user";
     *why = COUNT_REFUSED_BAD_MESSAGE;
     return cm_ring_size(MIN(a->ring_bytes, b->ring_bytes)) ? NULL : "the ring is too small";
@@ -113,11 +112,14 @@ static const char *obstacle(const struct conn *conn, enum counter *why)
 const char *channel_open(struct registry *r, struct conn *conn, uint8_t lane, uint64_t id,
                          enum counter *why)
 {
-    const char *reason = obstacle(conn, why);
+    const char *reason;
     int err;
 
     conn->lane = lane;
     conn->id = id;
+    for (int i = 0; i < 2; i++)
+        conn->here[i] = conn->side[i].state != SIDE_FAR;
+    reason = obstacle(conn, why);
     if (reason)
         return reason;
     conn->ring_bytes = cm_ring_size(MIN(conn->side[0].ring_bytes, conn->side[1].ring_bytes));

@@ -98,10 +98,22 @@ static void tell_peer_gone(struct client *client, const struct side *side, enum 
     channel_ring(side);
 }
 
+static void tell_noted(struct client *client, uint64_t cookie, const char *text)
+{
+    Ctl__Noted noted = CTL__NOTED__INIT;
+    Ctl__Envelope msg;
+
+    noted.cookie = cookie;
+    noted.text = (char *)(uintptr_t)text;
+    PACKET_INIT(&msg, NOTED, noted, &noted);
+    client_send(client, &msg, NULL, 0);
+}
+
 const struct registry_events client_events = {.matched = tell_matched,
                                               .refused = refuse,
                                               .relayed = tell_relayed,
-                                              .peer_gone = tell_peer_gone};
+                                              .peer_gone = tell_peer_gone,
+                                              .noted = tell_noted};
 
 // ---- what clients say ----
 

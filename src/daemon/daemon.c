@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "cm/packet.h"
+#include "daemon/agent.h"
 #include "daemon/client.h"
 #include "daemon/listener.h"
 #include "daemon/registry.h"
@@ -47,6 +48,7 @@ struct daemon {
     struct host host;
     struct registry registry;
     struct clients clients;
+    struct agent agent;
     uint64_t count[COUNTERS];
     const struct policy *policy; // only its settings matter here
     int spare_fd;                // given up to tell a client that there are no more
@@ -121,6 +123,7 @@ static void between(struct loop *loop)
     struct daemon *d = list_entry(loop, struct daemon, loop);
 
     clients_bury(&d->clients);
+    agent_bury(&d->agent);
     if (!d->options.private)
         return;
     if (d->count[COUNT_CLIENTS] || d->count[COUNT_CHANNELS] || !list_empty(&d->clients.stays))
@@ -183,6 +186,7 @@ static int begin(struct daemon *d)
 static int run(struct daemon *d)
 {
     const struct policy_settings *settings = policy_settings(d->policy);
+    char why[SEAL_WHY_BYTES];
     int err;
 
     d->count[COUNT_FD_LIMIT] = raise_fd_limit();
@@ -193,11 +197,18 @@ static int run(struct daemon *d)
         log_error("shuntd cannot begin: %s", err_text(err));
         return EXIT_FAILURE;
     }
+    if (agent_open(&d->agent, &d->loop, &d->registry, d->count, d->policy, why)) {
+        log_error("shuntd: %s", why);
+        agent_close(&d->agent);
+        listener_close(&d->listener);
+        return EXIT_FAILURE;
+    }
     log_info("shuntd listens on %s", d->listener.path);
     between(&d->loop);
     err = loop_run(&d->loop);
     listener_close(&d->listener);
     clients_fini(&d->clients);
+    agent_close(&d->agent);
     registry_fini(&d->registry);
     host_close(&d->host);
     loop_fini(&d->loop);
@@ -208,7 +219,7 @@ static const char usage[] =
     "usage: shuntd [--private] [--socket PATH] [-c FILE] [-v]\n"
     "  --private      end when nobody has needed it for 5 seconds\n"
     "  --socket PATH  listen there (default: SHUNT_SOCKET, or the usual place of this user)\n"
-    "  -c FILE        read the budgets from this shunt.conf\n"
+    "  -c FILE        read the budgets and the agent section from this shunt.conf\n"
     "  -v             say what it does, on stderr\n";
 
 // 0, or the exit status plus 1.
@@ -262,7 +273,7 @@ static const struct policy *load_policy(const struct options *o)
     int err = path ? policy_load(path, &policy, &report) : -ENOENT;
 
     if (err && path)
-        log_error("%s: %s; shuntd goes on with the default budgets", path,
+        log_error("%s: %s; shuntd goes on with the defaults, and speaks with no other host", path,
                   report.n_errors ? "it has mistakes" : err_text(err));
     policy_report_fini(&report);
     return err ? policy_default() : policy;

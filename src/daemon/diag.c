@@ -84,30 +84,61 @@ static void fill(struct request *rq, const struct proof *proof)
     id->idiag_cookie[1] = (uint32_t)(proof->cookie >> 32);
 }
 
-// The kernel answers during the send.
-static enum diag_answer query(int netlink, const struct proof *proof, uint32_t *inode)
+union answer {
+    struct nlmsghdr hdr;
+    char bytes[1024];
+};
+
+// Asks for the socket of proof. DIAG_HELD: there is one, which *answer tells of. The kernel answers
+// during the send.
+static enum diag_answer request(int netlink, const struct proof *proof, union answer *answer)
 {
+    const struct nlmsgerr *err = NLMSG_DATA(&answer->hdr);
     struct request rq;
-    union {
-        struct nlmsghdr hdr;
-        char bytes[1024];
-    } answer;
-    const struct inet_diag_msg *msg = NLMSG_DATA(&answer.hdr);
-    const struct nlmsgerr *err = NLMSG_DATA(&answer.hdr);
     ssize_t n;
 
     fill(&rq, proof);
     if (send(netlink, &rq, sizeof rq, 0) != sizeof rq)
         return DIAG_UNKNOWN;
-    n = recv(netlink, &answer, sizeof answer, 0);
-    if (n >= (ssize_t)NLMSG_SPACE(sizeof *err) && answer.hdr.nlmsg_type == NLMSG_ERROR)
+    n = recv(netlink, answer, sizeof *answer, 0);
+    if (n >= (ssize_t)NLMSG_SPACE(sizeof *err) && answer->hdr.nlmsg_type == NLMSG_ERROR)
         return err->error == -ENOENT || err->error == -ESTALE ? DIAG_GONE : DIAG_UNKNOWN;
-    if (n < (ssize_t)NLMSG_SPACE(sizeof *msg) || answer.hdr.nlmsg_type != SOCK_DIAG_BY_FAMILY)
+    if (n < (ssize_t)NLMSG_SPACE(sizeof(struct inet_diag_msg)) ||
+        answer->hdr.nlmsg_type != SOCK_DIAG_BY_FAMILY)
         return DIAG_UNKNOWN;
+    return DIAG_HELD;
+}
+
+static enum diag_answer query(int netlink, const struct proof *proof, uint32_t *inode)
+{
+    union answer answer;
+    const struct inet_diag_msg *msg = NLMSG_DATA(&answer.hdr);
+    enum diag_answer found = request(netlink, proof, &answer);
+
+    if (found != DIAG_HELD)
+        return found;
     if (!msg->idiag_inode)
         return DIAG_GONE;
     *inode = msg->idiag_inode;
     return msg->idiag_state == TCP_ESTABLISHED ? DIAG_ESTABLISHED : DIAG_HELD;
+}
+
+// Without a cookie the kernel also finds a listener that the connection would have come to.
+enum diag_answer diag_find(struct diag *diag, const struct flow *flow, int side)
+{
+    const struct proof any = {.cookie = UINT64_MAX, .flow = *flow, .side = side};
+    int netlink = diag->works ? open_netlink() : -1;
+    enum diag_answer found = DIAG_UNKNOWN;
+    union answer answer;
+    const struct inet_diag_msg *msg = NLMSG_DATA(&answer.hdr);
+
+    if (netlink >= 0) {
+        found = request(netlink, &any, &answer);
+        close(netlink);
+    }
+    if (found == DIAG_HELD && msg->id.idiag_dport != flow->end[!side].port)
+        return DIAG_GONE;
+    return found;
 }
 
 // A kernel without tcp_diag says ENOENT to everything: so also of a socket that there is.

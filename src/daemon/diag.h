@@ -37,4 +37,8 @@ enum diag_answer diag_ask(struct diag *diag, const struct proof *proof);
 // The same; *inode is its inode where some process holds it.
 enum diag_answer diag_ask_inode(struct diag *diag, const struct proof *proof, uint32_t *inode);
 
+// Has shuntd's own namespace a connection with these addresses at all, held or not, of which side
+// is the end here? DIAG_HELD, DIAG_GONE or DIAG_UNKNOWN.
+enum diag_answer diag_find(struct diag *diag, const struct flow *flow, int side);
+
 #endif

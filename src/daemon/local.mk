@@ -15,10 +15,19 @@ libdaemon_la_SOURCES = \
 	src/daemon/diag.h src/daemon/diag.c \
 	src/daemon/chunk.h src/daemon/chunk.c \
 	src/daemon/user.h src/daemon/user.c \
+	src/daemon/agent.h src/daemon/agent.c \
+	src/daemon/asking.h src/daemon/asking.c \
+	src/daemon/session.h src/daemon/session.c \
+	src/daemon/link.h src/daemon/link.c src/daemon/seal.h \
 	src/daemon/table.h src/daemon/table.c \
 	src/daemon/letgo.h src/daemon/letgo.c
-libdaemon_la_CFLAGS = $(AM_CFLAGS) $(PROTOBUF_C_CFLAGS)
-libdaemon_la_LIBADD = libcm.la liblane.la libchan.la libpolicy.la
+if HAVE_SODIUM
+libdaemon_la_SOURCES += src/daemon/seal.c
+else
+libdaemon_la_SOURCES += src/daemon/seal_none.c
+endif
+libdaemon_la_CFLAGS = $(AM_CFLAGS) $(PROTOBUF_C_CFLAGS) $(SODIUM_CFLAGS)
+libdaemon_la_LIBADD = libagentproto.la $(SODIUM_LIBS) libcm.la liblane.la libchan.la libpolicy.la
 
 sbin_PROGRAMS += shuntd
 shuntd_SOURCES = src/daemon/main.c

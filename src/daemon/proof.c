@@ -57,6 +57,20 @@ static void normalise(const union cm_addr *a, struct flow_end *end)
     }
 }
 
+void proof_address(const struct flow_end *end, union cm_addr *out)
+{
+    memset(out, 0, sizeof *out);
+    if (IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)end->ip)) {
+        out->in.sin_family = AF_INET;
+        memcpy(&out->in.sin_addr, end->ip + 12, 4);
+    } else {
+        out->in6.sin6_family = AF_INET6;
+        memcpy(&out->in6.sin6_addr, end->ip, sizeof end->ip);
+        out->in6.sin6_scope_id = end->scope;
+    }
+    out->in.sin_port = end->port;
+}
+
 static bool is_ip(const union cm_addr *addr)
 {
     return addr->sa.sa_family == AF_INET || addr->sa.sa_family == AF_INET6;

@@ -46,6 +46,9 @@ const char *proof_of_socket(int sock, uint64_t cookie, struct proof *proof);
 const char *proof_add_flow(struct proof *proof, const union cm_addr *local,
                            const union cm_addr *remote);
 
+// The address of one end; IPv4 comes out of its mapped form.
+void proof_address(const struct flow_end *end, union cm_addr *out);
+
 // Are the addresses those of sock, and is it established? Takes the socket's lock: only where the
 // kernel cannot be asked otherwise (diag.h). NULL, or why not.
 const char *proof_check(int sock, const struct proof *proof);

@@ -126,13 +126,9 @@ static void conn_free(struct registry *r, struct conn *conn)
     free(conn);
 }
 
-// Ends one side; its connection goes when the other has ended as well.
-static void side_end(struct registry *r, struct side *side)
+// What a side on this host holds.
+static void side_end_here(struct registry *r, struct side *side)
 {
-    struct conn *conn = side->conn;
-
-    if (side->state == SIDE_NONE)
-        return;
     if (side->state == SIDE_CLAIMED)
         r->count[COUNT_CLAIMS]--;
     list_for_each_safe (it, &side->holds)
@@ -144,6 +140,19 @@ static void side_end(struct registry *r, struct side *side)
     diag_forget(&r->diag, side->proof.flow.netns);
     chunk_put(side->chunk);
     side->chunk = NULL;
+}
+
+// Ends one side; its connection goes when the other has ended as well.
+static void side_end(struct registry *r, struct side *side)
+{
+    struct conn *conn = side->conn;
+
+    if (side->state == SIDE_NONE)
+        return;
+    if (side->ask)
+        r->far->unwanted(r->far->arg, side);
+    if (side->state != SIDE_FAR)
+        side_end_here(r, side);
     free(side->endpoint);
     side->endpoint = NULL;
     side->state = SIDE_NONE;
@@ -173,6 +182,8 @@ static void tell_gone(struct registry *r, struct conn *conn, const struct side *
         list_for_each (it, &side->holds)
             r->events->peer_gone(list_entry(it, struct hold, of_side)->client, side, why);
     }
+    if (conn->far)
+        r->far->gone(r->far->arg, conn, why);
 }
 
 // Ends both sides, telling those that wait.
@@ -191,6 +202,14 @@ static void conn_end(struct registry *r, struct conn *conn, enum counter why, co
 static struct client *claimer(const struct side *side)
 {
     return list_entry(side->holds.next, struct hold, of_side)->client;
+}
+
+static void side_link(struct registry *r, struct side *side)
+{
+    if (side->ask)
+        r->far->unwanted(r->far->arg, side);
+    r->count[COUNT_CLAIMS]--;
+    side->state = SIDE_LINKED;
 }
 
 static uint64_t new_id(void)
@@ -216,8 +235,8 @@ static void match(struct registry *r, struct conn *conn)
         return;
     }
     r->count[COUNT_MATCHES_TOTAL]++;
-    r->count[COUNT_CLAIMS] -= 2;
-    conn->side[0].state = conn->side[1].state = SIDE_LINKED;
+    side_link(r, &conn->side[0]);
+    side_link(r, &conn->side[1]);
     for (int i = 0; i < 2; i++)
         r->events->matched(claimer(&conn->side[i]), &conn->side[i]);
 }
@@ -305,6 +324,16 @@ static struct side *side_make(struct registry *r, struct client *client, struct 
     return side;
 }
 
+// Matching may have ended the side, or the claim may have ended by it.
+static void ask_far(struct registry *r, const struct claim *claim)
+{
+    struct side *side = side_find(r, claim->proof.cookie);
+
+    if (r->far && side && side->state == SIDE_CLAIMED &&
+        memchr(side->lanes, SHUNT_LANE_RDMA, side->n_lanes))
+        r->far->wanted(r->far->arg, side);
+}
+
 void registry_claim(struct registry *r, struct client *client, struct user *user,
                     struct list *holds, const struct claim *claim)
 {
@@ -315,6 +344,7 @@ void registry_claim(struct registry *r, struct client *client, struct user *user
     side = side_make(r, client, user, holds, claim);
     if (side) {
         match_if_true(r, side);
+        ask_far(r, claim);
         return;
     }
     diag_forget(&r->diag, claim->proof.flow.netns);
@@ -380,7 +410,8 @@ void registry_relay(struct registry *r, const struct client *client, uint64_t co
         !hold_find(side, client))
         return;
     other = &side->conn->side[!side_index(side)];
-    if (!r->events->relayed(claimer(other), other, bytes, n))
+    if (side->conn->far ? !r->far->relay(r->far->arg, side->conn, bytes, n)
+                        : !r->events->relayed(claimer(other), other, bytes, n))
         conn_cut(r, side->conn);
 }
 
@@ -422,6 +453,79 @@ void registry_leave(struct registry *r, struct list *holds)
         side_let_go(r, side, CM_GONE_DIED);
     }
 }
+
+// ---- the agent's part ----
+
+struct side *registry_waiting(const struct registry *r, const struct flow *flow, int side)
+{
+    struct conn *conn = conn_find(r, flow);
+
+    return conn && conn->side[side].state == SIDE_CLAIMED ? &conn->side[side] : NULL;
+}
+
+void registry_note(const struct registry *r, const struct side *side, const char *text)
+{
+    r->events->noted(claimer(side), side->proof.cookie, text);
+}
+
+void registry_refuse(struct registry *r, struct side *side, enum counter why, const char *reason)
+{
+    refuse_side(r, side, why, reason);
+    side_end(r, side);
+}
+
+// Fills in the side of the other host. 0 or -ENOMEM.
+static int far_side(const struct side *side, struct side *other,
+                    const struct registry_far_side *far)
+{
+    other->endpoint = malloc(MAX(far->endpoint_bytes, (size_t)1));
+    if (!other->endpoint)
+        return -ENOMEM;
+    if (far->endpoint_bytes)
+        memcpy(other->endpoint, far->endpoint, far->endpoint_bytes);
+    other->endpoint_bytes = far->endpoint_bytes;
+    other->proof = side->proof;
+    other->proof.side = !side->proof.side;
+    other->ring_bytes = far->ring_bytes;
+    other->state = SIDE_FAR;
+    return 0;
+}
+
+const char *registry_link_far(struct registry *r, struct side *side,
+                              const struct registry_far_side *far)
+{
+    struct conn *conn = side->conn;
+    enum counter why = COUNT_REFUSED_LIMIT;
+    const char *reason = "shuntd has no memory";
+
+    if (!far_side(side, &conn->side[!side_index(side)], far))
+        reason = channel_open(r, conn, SHUNT_LANE_RDMA, far->id ? far->id : new_id(), &why);
+    if (reason) {
+        conn_end(r, conn, why, reason);
+        return reason;
+    }
+    r->count[COUNT_MATCHES_TOTAL]++;
+    side_link(r, side);
+    conn->far = far->far;
+    r->events->matched(claimer(side), side);
+    return NULL;
+}
+
+bool registry_far_relay(struct registry *r, const struct conn *conn, const uint8_t *bytes, size_t n)
+{
+    const struct side *side = &conn->side[conn->side[0].state == SIDE_FAR];
+
+    return r->events->relayed(claimer(side), side, bytes, n);
+}
+
+void registry_far_gone(struct registry *r, struct conn *conn, enum cm_gone why)
+{
+    conn->far = NULL;
+    tell_gone(r, conn, NULL, why);
+    conn_end_sides(r, conn);
+}
+
+// ---- orphans, life ----
 
 // Looks at the orphans in turn, ever more seldom while none is gone.
 static void sweep(struct timer *timer, uint64_t now_ns)

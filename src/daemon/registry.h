@@ -21,6 +21,8 @@
 
 struct client;
 struct conn;
+struct ask; // what the agent keeps of a claim that it asks another host for
+struct far; // and of a channel with another host
 
 enum side_state {
     SIDE_NONE,    // nobody claimed it, or it is over
@@ -44,6 +46,7 @@ struct side {
     uint8_t n_lanes;
     uint8_t *endpoint; // for the peer's lane, on the heap
     size_t endpoint_bytes;
+    struct ask *ask;    // NULL: no other host is asked
     struct list holds;  // of struct hold: the clients that use it
     struct list orphan; // in registry.orphans when linked and without holds
 };
@@ -55,7 +58,9 @@ struct conn {
     uint32_t ring_bytes;      // 0: no channel; else what follows is good
     uint8_t lane;             // enum shunt_lane
     uint64_t id;              // not 0
+    bool here[2];             // the sides that are on this host
     struct cm_parts parts[2]; // of both sides in [0]; where it is mirrored, by side
+    struct far *far;          // NULL: both sides are here
 };
 
 // A client's part in a side.
@@ -85,6 +90,20 @@ struct registry_events {
     // False: the client leaves too much unread.
     bool (*relayed)(struct client *client, const struct side *side, const uint8_t *bytes, size_t n);
     void (*peer_gone)(struct client *client, const struct side *side, enum cm_gone why);
+    void (*noted)(struct client *client, uint64_t cookie, const char *text);
+};
+
+// How the registry speaks to the agent. Only wanted() may call back into the registry.
+struct registry_far {
+    // A claim that may go by lane rdma and has no other side here.
+    void (*wanted)(void *arg, struct side *side);
+    // side->ask is not needed any more, and is NULL when this returns.
+    void (*unwanted)(void *arg, struct side *side);
+    // False: it cannot be brought there.
+    bool (*relay)(void *arg, const struct conn *conn, const uint8_t *bytes, size_t n);
+    // The side here is no more; conn->far is NULL when this returns.
+    void (*gone)(void *arg, struct conn *conn, enum cm_gone why);
+    void *arg;
 };
 
 struct registry {
@@ -97,7 +116,8 @@ struct registry {
     struct timer sweep;
     uint64_t sweep_ns; // period of the sweep, now
     const struct registry_events *events;
-    uint64_t *count; // by enum counter
+    const struct registry_far *far; // NULL: no agent
+    uint64_t *count;                // by enum counter
 };
 
 // 0 or -errno. The timer is the caller's to put into its loop.
@@ -123,6 +143,36 @@ const struct side *registry_attach(struct registry *r, struct client *client, st
 
 // The client is gone: ends all its parts.
 void registry_leave(struct registry *r, struct list *holds);
+
+// ---- for the agent ----
+
+// The side of flow that somebody has claimed and that waits; NULL: nobody.
+struct side *registry_waiting(const struct registry *r, const struct flow *flow, int side);
+
+// What side waits for, or why it waits for nothing more: then its claim is over.
+void registry_note(const struct registry *r, const struct side *side, const char *text);
+void registry_refuse(struct registry *r, struct side *side, enum counter why, const char *reason);
+
+// What another host's side of a channel is.
+struct registry_far_side {
+    struct far *far;
+    uint64_t id; // of the channel; 0: makes one
+    uint32_t ring_bytes;
+    const uint8_t *endpoint;
+    size_t endpoint_bytes;
+};
+
+// Makes the waiting side's half of a channel on lane rdma with a side on another host, and tells
+// its client. NULL: conn->far is set; else why not, and the claim was refused.
+const char *registry_link_far(struct registry *r, struct side *side,
+                              const struct registry_far_side *far);
+
+// Something came for the side here. False: its program leaves too much unread.
+bool registry_far_relay(struct registry *r, const struct conn *conn, const uint8_t *bytes,
+                        size_t n);
+
+// The far side is gone: tells the side here, and ends the channel without a word to the agent.
+void registry_far_gone(struct registry *r, struct conn *conn, enum cm_gone why);
 
 static inline int side_index(const struct side *side)
 {

@@ -34,3 +34,11 @@ DAEMON_QUICK_SH = tests/daemon/test_options.sh
 dist_check_SCRIPTS += $(DAEMON_QUICK_SH)
 TESTS += $(DAEMON_QUICK_SH)
 QUICK_TESTS += $(DAEMON_QUICK_SH)
+
+# two hosts: network namespaces
+check_PROGRAMS += tests/daemon/far_client
+tests_daemon_far_client_SOURCES = tests/daemon/far_client.c
+tests_daemon_far_client_CFLAGS = $(AM_CFLAGS) $(PROTOBUF_C_CFLAGS)
+tests_daemon_far_client_LDADD = libdaemon.la
+dist_check_SCRIPTS += tests/daemon/test_agents.py
+TESTS += tests/daemon/test_agents.py
