@@ -132,8 +132,15 @@ struct tcp_conn *tcp_accept(struct tcp_ctx *ctx, struct tcp_conn *listener)
 
 void tcp_tx_notify(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
 {
+    c->more = 0;
     if (conn_can_send(c) && !c->fin_sent)
         conn_ready(ctx, c);
+}
+
+void tcp_tx_more(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
+{
+    tcp_tx_notify(ctx, now_ns, c);
+    c->more = 1;
 }
 
 uint32_t tcp_unsent(const struct tcp_ctx *ctx, const struct tcp_conn *c)

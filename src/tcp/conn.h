@@ -46,6 +46,7 @@ enum tcp_loss_timer {
     TCP_LOSS_REORDER, // RFC 8985, 6.2
     TCP_LOSS_TLP,     // RFC 8985, 7
     TCP_LOSS_PERSIST, // RFC 9293, 3.8.6.1
+    TCP_LOSS_CORK,    // no loss: nothing is in flight, and a cork holds what waits
 };
 
 enum tcp_timer {
@@ -163,6 +164,7 @@ struct tcp_conn {
     // waits.
     uint8_t blocked : 1; // the last output kept something back: an ACK may free it
     uint8_t wnd_limited : 1;
+    uint8_t more : 1;   // tcp_tx_more(): a short segment waits for what follows
     uint8_t ack_now;    // an acknowledgement is to be sent
     uint8_t quick_acks; // acknowledge at once that many times
     uint8_t dupacks;

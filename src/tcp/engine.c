@@ -34,7 +34,7 @@ void tcp_config_init(struct tcp_config *cfg)
         .delack_ns = 40 * NS_PER_MS,
         .time_wait_ns = 60 * NS_PER_S,
         .fin_timeout_ns = 60 * NS_PER_S,
-        .syn_retries = 6,
+        .syn_retries = 7,
         .synack_retries = 5,
         .data_retries = 15,
         .orphan_retries = 8,

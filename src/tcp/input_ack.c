@@ -149,6 +149,22 @@ static void process(struct in *in)
     conn_ready_if_blocked(in->ctx, c);
 }
 
+// An ACK that was overtaken by a newer one: its number says nothing any more, its blocks may.
+static void process_old(struct in *in)
+{
+    struct tcp_conn *c = in->c;
+    struct tcp_ack ack;
+
+    begin(in, &ack);
+    scoreboard_sack(in->ctx, c, &ack);
+    if (!ack.delivered && !ack.dsack)
+        return;
+    rate_sample(c, &ack);
+    recovery_input(in->ctx, c, &ack);
+    control(in, &ack);
+    conn_ready_if_blocked(in->ctx, c);
+}
+
 // "If our FIN is now acknowledged": FIN-WAIT-1, CLOSING and LAST-ACK move on. False where c has
 // ended.
 static bool fin_acknowledged(struct in *in)
@@ -216,6 +232,8 @@ bool input_ack(struct in *in)
     }
     if (seq_le(c->snd_una, ack))
         process(in);
+    else if (in->seg->opts & SEG_OPT_SACK)
+        process_old(in);
     if (!fin_acknowledged(in))
         return false;
     return true;

@@ -29,7 +29,7 @@ static bool short_may_go(const struct tcp_conn *c, uint32_t len, uint32_t unsent
         return false;
     if (c->fin_queued)
         return true;
-    if (c->cork)
+    if (c->cork || c->more)
         return false;
     // (2), as Minshall has it (RFC 9293, 3.7.4 and A.3): only another short segment under way holds
     // it

@@ -159,10 +159,11 @@ void scoreboard_sack(struct tcp_ctx *ctx, struct tcp_conn *c, struct tcp_ack *ac
     }
     for (int i = first; i < seg->sack_count; i++) {
         const struct seg_range *b = &seg->sack[i];
+        uint32_t start = seq_max(b->start, c->snd_una); // an old ACK's block may begin below
 
         // a block outside what is in flight is stale or forged
-        if (seq_lt(b->start, b->end) && seq_le(c->snd_una, b->start) && seq_le(b->end, c->snd_nxt))
-            sack_block(ctx, c, ack, b->start, b->end);
+        if (seq_lt(b->start, b->end) && seq_lt(start, b->end) && seq_le(b->end, c->snd_nxt))
+            sack_block(ctx, c, ack, start, b->end);
     }
     if (ack->delivered)
         c->delivered_ns = ack->now_ns;

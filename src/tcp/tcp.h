@@ -90,7 +90,7 @@ struct tcp_config {
     uint64_t rto_initial_ns, rto_min_ns, rto_max_ns;                   // 1 s, 200 ms, 120 s
     uint64_t delack_ns;                                                // 40 ms
     uint64_t time_wait_ns, fin_timeout_ns;                             // 60 s, 60 s
-    uint8_t syn_retries, synack_retries, data_retries, orphan_retries; // 6, 5, 15, 8
+    uint8_t syn_retries, synack_retries, data_retries, orphan_retries; // 7, 5, 15, 8
     uint32_t keep_idle_ms, keep_interval_ms;                           // 7,200,000, 75,000
     uint8_t keep_count;                                                // 9
     uint16_t port_first, port_last; // ephemeral ports: 32,768 to 60,999
@@ -111,7 +111,7 @@ struct tcp_counters {
 
 enum tcp_option {
     TCP_SET_NODELAY, // Nagle's algorithm off
-    TCP_SET_CORK,    // only full segments until cleared
+    TCP_SET_CORK,    // only full segments until cleared; the rest waits 200 ms at most (tcp(7))
     TCP_SET_QUICKACK,
     TCP_SET_KEEPALIVE,
     TCP_SET_KEEP_IDLE_MS,
@@ -212,6 +212,10 @@ struct tcp_conn *tcp_accept(struct tcp_ctx *ctx, struct tcp_conn *listener);
 // Both are cheap, and too many calls do no harm.
 void tcp_tx_notify(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c);
 void tcp_rx_notify(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c);
+
+// The same for a write with MSG_MORE: a last segment that is not full waits for the next
+// tcp_tx_notify(), 200 ms at most.
+void tcp_tx_more(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c);
 
 // Half-closes: FIN after the bytes that are in the ring now. -ENOTCONN where there is nothing to
 // close.

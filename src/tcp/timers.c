@@ -9,6 +9,8 @@
 #include "tcp/machine.h"
 #include "tcp/mtu.h"
 
+#define CORK_NS (200 * NS_PER_MS) // tcp(7), TCP_CORK
+
 void timer_set(struct tcp_ctx *ctx, struct tcp_conn *c, enum tcp_timer which, uint64_t deadline_ns)
 {
     c->timer_ns[which] = deadline_ns;
@@ -56,16 +58,18 @@ void timer_start_rto(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)
               now_ns + clamp_to_user_timeout(c, now_ns, rtt_rto_ns(ctx, c)));
 }
 
-// Nothing in flight, data waits, and the window does not let it go: RFC 9293, 3.8.6.1.
-static bool wants_persist(const struct tcp_ctx *ctx, const struct tcp_conn *c)
+// With nothing in flight data may wait for the peer's window (RFC 9293, 3.8.6.1) or for a cork.
+static enum tcp_loss_timer idle_timer(const struct tcp_ctx *ctx, const struct tcp_conn *c)
 {
-    struct ring tx;
+    bool closed = c->snd_wnd < c->mss, corked = c->cork || c->more;
+    uint64_t waits;
 
-    if (!conn_can_send(c) || c->fin_sent || !c->has_rings || c->snd_wnd >= c->mss)
-        return false;
-    if (ctx->host->ring(ctx->self, c, TCP_TX, &tx))
-        return false;
-    return ring_ready(&tx, c->tx_pos) > 0 && c->snd_wnd < ring_ready(&tx, c->tx_pos);
+    if ((!closed && !corked) || !conn_can_send(c) || c->fin_sent)
+        return TCP_LOSS_NONE;
+    waits = tcp_unsent(ctx, c);
+    if (closed && c->snd_wnd < waits)
+        return TCP_LOSS_PERSIST;
+    return corked && waits ? TCP_LOSS_CORK : TCP_LOSS_NONE;
 }
 
 void timer_rearm_loss(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)
@@ -73,13 +77,14 @@ void timer_rearm_loss(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)
     uint64_t probe_ns;
 
     if (c->snd_nxt == c->snd_una) {
-        c->loss_timer = TCP_LOSS_NONE;
-        timer_clear(c, TCP_TIMER_LOSS);
-        if (wants_persist(ctx, c)) {
-            c->loss_timer = TCP_LOSS_PERSIST;
+        c->loss_timer = idle_timer(ctx, c);
+        if (c->loss_timer == TCP_LOSS_NONE)
+            timer_clear(c, TCP_TIMER_LOSS);
+        else if (c->loss_timer == TCP_LOSS_CORK)
+            timer_set(ctx, c, TCP_TIMER_LOSS, now_ns + CORK_NS);
+        else
             timer_set(ctx, c, TCP_TIMER_LOSS,
                       now_ns + clamp_to_user_timeout(c, now_ns, rtt_rto_ns(ctx, c)));
-        }
         return;
     }
     probe_ns = rack_probe_timeout(ctx, c);
@@ -200,6 +205,10 @@ static bool on_loss_timer(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_
         recovery_on_reorder_timer(ctx, c, now_ns);
         if (c->loss_timer == TCP_LOSS_NONE)
             timer_start_rto(ctx, c, now_ns);
+        return true;
+    case TCP_LOSS_CORK:
+        c->force = 1;
+        conn_ready(ctx, c);
         return true;
     case TCP_LOSS_NONE:
         return true;

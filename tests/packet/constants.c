@@ -90,6 +90,7 @@ static const struct constant {
     C(SIOCATMARK),
     C(MSG_DONTWAIT),
     C(MSG_PEEK),
+    C(MSG_MORE),
     C(MSG_OOB),
     C(MSG_FASTOPEN),
     C(MSG_NOSIGNAL),

@@ -362,7 +362,10 @@ ptrdiff_t stack_send(struct stack *st, int fd, const void *buf, size_t len, int 
         return n;
     if (flags & MSG_OOB)
         tcp_send_urgent(&st->ctx, st->now_ns, s->conn);
-    tcp_tx_notify(&st->ctx, st->now_ns, s->conn);
+    if (flags & MSG_MORE)
+        tcp_tx_more(&st->ctx, st->now_ns, s->conn);
+    else
+        tcp_tx_notify(&st->ctx, st->now_ns, s->conn);
     stack_pump(st);
     return n;
 }
