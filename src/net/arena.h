@@ -44,7 +44,7 @@ struct net_sock {
 // TCP sends them again.
 struct net_held {
     uint64_t since_ns; // 0: the place is free
-    bool failed;       // the address could not be found earlier: that says nothing of this time
+    uint8_t failed;    // the address could not be found earlier: that says nothing of this time
     struct segment seg;
 };
 

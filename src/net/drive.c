@@ -68,10 +68,10 @@ static void find_sleepers(struct net *n)
 
 void net_touch(struct net *n, uint32_t sock, uint32_t events)
 {
-    struct net_touch *last = &n->touched[n->touched_count - 1];
+    uint32_t count = n->touched_count;
 
-    if (n->touched_count && last->sock == sock) {
-        last->events |= events;
+    if (count && n->touched[count - 1].sock == sock) {
+        n->touched[count - 1].events |= events;
         return;
     }
     if (n->touched_count == NET_TOUCHED)

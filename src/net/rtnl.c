@@ -277,7 +277,7 @@ bool rtnl_read_neigh(const struct nlmsghdr *msg, const struct net_image *im, str
         .addr = addr_of(a.at[NDA_DST]),
         .link = link_of(im, (uint32_t)body->ndm_ifindex),
         .state = NET_NEIGH_UNKNOWN,
-        .stale = body->ndm_state & NUD_STALE,
+        .stale = !!(body->ndm_state & NUD_STALE),
     };
     if (out->link == NET_NO_LINK || body->ndm_flags & NTF_PROXY || ip_addr_is_any(&out->addr))
         return false;

@@ -20,11 +20,12 @@
 
 #define NET_NO_LINK 0xff // another interface than ours
 
+// What lies in shared memory has no bool: any byte may be there.
 struct net_link {
     uint32_t ifindex;
     uint16_t mtu, vlan; // vlan: the tag of its frames on the queue's device; 0: none
     struct eth_addr mac;
-    bool up; // administratively, and with a carrier
+    uint8_t up; // administratively, and with a carrier
 };
 
 enum net_addr_flag { NET_ADDR_DEPRECATED = 1, NET_ADDR_TENTATIVE = 2, NET_ADDR_SECONDARY = 4 };
@@ -53,12 +54,12 @@ struct net_neigh {
     struct ip_addr addr;
     struct eth_addr mac;
     uint8_t link, state;
-    bool stale; // the kernel has not proved it lately
+    uint8_t stale; // the kernel has not proved it lately
 };
 
 struct net_image {
     uint32_t links, addrs, routes, neighs; // how many
-    bool rules; // there is policy routing, or more routes than fit: nobody here can tell the way
+    uint8_t rules; // there is policy routing, or more routes than fit: nobody here can tell the way
     struct net_link link[NET_LINKS];
     struct net_addr addr[NET_ADDRS];
     struct net_route route[NET_ROUTES];

@@ -4,9 +4,15 @@ tests_unit_net_libnetpair_a_SOURCES = tests/unit/net/pair.h tests/unit/net/pair.
 tests_unit_net_libnetpair_a_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 net_test_libs = tests/unit/net/libnetpair.a libnet.la libtcp.la libwire.la libqueue.la libbase.la $(TEST_LIBS)
 
-check_PROGRAMS += tests/unit/net/test_stack
+NET_UNITS = tests/unit/net/test_stack tests/unit/net/test_shared
+check_PROGRAMS += $(NET_UNITS)
+TESTS += $(NET_UNITS)
+QUICK_TESTS += $(NET_UNITS)
+
 tests_unit_net_test_stack_SOURCES = tests/unit/net/test_stack.c
 tests_unit_net_test_stack_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_net_test_stack_LDADD = $(net_test_libs)
-TESTS += tests/unit/net/test_stack
-QUICK_TESTS += tests/unit/net/test_stack
+
+tests_unit_net_test_shared_SOURCES = tests/unit/net/test_shared.c
+tests_unit_net_test_shared_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_net_test_shared_LDADD = $(net_test_libs)
