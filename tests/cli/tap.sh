@@ -4,6 +4,7 @@
 shunt=${top_builddir:-build}/shunt
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 143' HUP INT TERM # by way of the above
 count=0 failed=0
 
 # ok NAME: the outcome of the command before it

@@ -39,7 +39,7 @@ void rig_start(struct rig *rig, ...)
     va_list ap;
     int sock;
 
-    snprintf(rig->dir, sizeof rig->dir, "/tmp/shunt-test-XXXXXX");
+    snprintf(rig->dir, sizeof rig->dir, "%s/shunt-test-XXXXXX", getenv("TMPDIR") ?: "/tmp");
     assert_non_null(mkdtemp(rig->dir));
     assert_int_equal(chmod(rig->dir, 0755), 0);
     snprintf(rig->path, sizeof rig->path, "%s/shuntd.sock", rig->dir);

@@ -77,7 +77,7 @@ static int false_shuntd(struct rig *rig)
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-    strcpy(rig->dir, "/tmp/shunt-test-XXXXXX");
+    snprintf(rig->dir, sizeof rig->dir, "%s/shunt-test-XXXXXX", getenv("TMPDIR") ?: "/tmp");
     assert_non_null(mkdtemp(rig->dir));
     snprintf(rig->path, sizeof rig->path, "%s/s", rig->dir);
     strcpy(addr.sun_path, rig->path);
@@ -159,7 +159,7 @@ static void write_config(char path[static 64], const char *text)
 {
     int fd;
 
-    strcpy(path, "/tmp/shunt-test-conf-XXXXXX");
+    snprintf(path, 64, "%s/shunt-test-conf-XXXXXX", getenv("TMPDIR") ?: "/tmp");
     fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), strlen(text));

@@ -9,6 +9,7 @@ export SHUNT_SOCKET=$work/dir/shuntd.sock
 daemons() { pgrep -f -- "^shuntd --private --socket $SHUNT_SOCKET" || true; }
 end_daemons() { for pid in $(daemons); do kill "${1:--TERM}" "$pid"; done; }
 trap 'end_daemons; rm -rf "$work"' EXIT
+trap 'exit 143' HUP INT TERM # by way of the above
 
 # within SECONDS COMMAND...: it succeeds before that
 within() {

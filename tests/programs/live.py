@@ -150,9 +150,10 @@ def _one_way(tap, body, shunt, user):
     except Exception:  # whatever it is, the other way and the clean-up must still come
         tap.note(traceback.format_exc())
         way.ok(False, "the test came to its end")
-    if tap.failed > before:
-        way.tell_logs()
-    way.end()
+    finally:
+        if tap.failed > before:
+            way.tell_logs()
+        way.end()
 
 
 def both_ways(body, needs, user=None):

@@ -88,7 +88,7 @@ def compare(module, args, shunt, logs):
 
 
 class Stage:
-    """Modules in two threads, each module on a shuntd of its own; results in one TAP stream."""
+    """Modules in some threads (they sleep most of the time), each module on a shuntd of its own; results in one TAP stream."""
 
     def __init__(self, logs):
         self.tap = Tap()
@@ -125,7 +125,7 @@ def main():
         old.unlink()
     stage = Stage(logs)
     chosen = [m for m in read_modules() if len(sys.argv) == 1 or m[0] in sys.argv[1:]]
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda m: stage.run(*m), chosen))
     stage.tap.end()
 

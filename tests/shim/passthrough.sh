@@ -5,6 +5,7 @@ set -eu
 build=${top_builddir:-$(cd "$(dirname "$0")/../../build" && pwd)}
 dir=$(mktemp -d "${TMPDIR:-/tmp}/shunt-passthrough.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
+trap 'exit 143' HUP INT TERM # by way of the above
 export SHUNT_SOCKET="$dir/nobody" SHUNT_LOG=quiet
 unset SHUNT_CONFIG LD_PRELOAD
 

@@ -14,6 +14,7 @@ sock=$build/tests/sock/sock
 work=$(mktemp -d "${TMPDIR:-/tmp}/shunt-sock.XXXXXX")
 conf=$work/shunt.conf
 trap 'rm -rf "$work"' EXIT
+trap 'exit 143' HUP INT TERM # by way of the above
 # a shuntd of our own: the one that runs here may be of another build
 SHUNT_SOCKET=$work/shuntd.sock
 export SHUNT_SOCKET

@@ -20,7 +20,7 @@ static const char *why;
 
 static int make_dir(void **state)
 {
-    snprintf(dir, sizeof dir, "/tmp/shunt-test-XXXXXX");
+    snprintf(dir, sizeof dir, "%s/shunt-test-XXXXXX", getenv("TMPDIR") ?: "/tmp");
     snprintf(path, sizeof path, "%s/s", mkdtemp(dir));
     return 0;
 }

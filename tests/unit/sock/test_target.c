@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-static char dir[] = "/tmp/shunt-target.XXXXXX";
+static char dir[64];
 static char with[] = "LD_PRELOAD=/opt/x.so:/usr/lib/shunt/libshunt-preload.so";
 static char without[] = "LD_PRELOAD=/opt/x.so", other[] = "XLD_PRELOAD=libshunt-preload.so";
 static char *const under[] = {other, with, NULL};
@@ -114,12 +114,13 @@ static void broken_and_static_programs_are_not(void **state)
 
 static int make_dir(void **state)
 {
+    snprintf(dir, sizeof dir, "%s/shunt-target.XXXXXX", getenv("TMPDIR") ?: "/tmp");
     return mkdtemp(dir) ? 0 : -1;
 }
 
 static int remove_dir(void **state)
 {
-    char path[64];
+    char path[96];
 
     for (char c = 'a'; c <= 'n'; c++) {
         snprintf(path, sizeof path, "%s/%c", dir, c);
