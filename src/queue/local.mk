@@ -8,7 +8,10 @@ libqueue_la_SOURCES = \
 	src/queue/af_packet.h src/queue/af_packet.c \
 	src/queue/csum.h src/queue/csum.c \
 	src/queue/xsk.h src/queue/xsk.c \
-	src/queue/af_xdp.h src/queue/af_xdp.c
+	src/queue/af_xdp.h src/queue/af_xdp.c \
+	src/queue/wrap.h src/queue/wrap.c \
+	src/queue/fault.h src/queue/fault.c \
+	src/queue/capture.h src/queue/capture.c
 
 # What opens one: shuntd's side.
 noinst_LTLIBRARIES += libqueueowner.la

@@ -10,12 +10,14 @@
 #include "base/util.h"
 #include "queue/af_packet.h"
 #include "queue/af_xdp.h"
+#include "queue/capture.h"
+#include "queue/fault.h"
 #include "queue/loop.h"
 
 static const struct queue_ops *const doors[QUEUE_DOORS] = {
-    [QUEUE_LOOP] = &queue_loop,
-    [QUEUE_AF_PACKET] = &queue_af_packet,
-    [QUEUE_AF_XDP] = &queue_af_xdp,
+    [QUEUE_LOOP] = &queue_loop,       [QUEUE_AF_PACKET] = &queue_af_packet,
+    [QUEUE_AF_XDP] = &queue_af_xdp,   [QUEUE_FAULT] = &queue_fault,
+    [QUEUE_CAPTURE] = &queue_capture,
 };
 
 int queue_attach(struct queue **q, const struct queue_grant *grant)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// One program a door; DOOR and NAME are given by make.
+// One program a door; DOOR, NAME and WRAPPED are given by make.
 #include "suite.h"
 
 #include <signal.h>
@@ -40,6 +40,7 @@ int main(void)
     size_t n;
 
     rig_options.door = DOOR;
+    rig_wrapped = WRAPPED;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     obstacle = rig_obstacle();
     if (obstacle) {

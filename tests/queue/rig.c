@@ -16,12 +16,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "queue/capture.h"
+#include "queue/fault.h"
 #include "queue/loop.h"
 
 const char *const device_of[SIDES] = {"qa", "qb"};
 const char *const address_of[SIDES] = {"10.77.0.1", "10.77.0.2"};
 const char *const address6_of[SIDES] = {"fd77::1", "fd77::2"};
 struct queue_options rig_options;
+bool rig_wrapped;
 
 static int namespaces[SIDES] = {-1, -1};
 
@@ -130,18 +133,32 @@ void rig_free(struct rig *rig)
     free(rig);
 }
 
-static void attach(struct rig *rig, enum side side)
+static struct queue_grant wrapped(struct queue_grant *inner)
 {
-    struct queue_grant grant;
+    int file = open("/dev/null", O_WRONLY | O_APPEND | O_CLOEXEC);
+    struct queue_grant capture, fault;
 
-    assert_int_equal(queue_grant_dup(&grant, &rig->owner[side]->grant), 0);
-    assert_int_equal(queue_attach(&rig->queue[side], &grant), 0);
+    assert_int_equal(capture_grant(&capture, inner, file, "wrapped"), 0);
+    assert_int_equal(fault_grant(&fault, &capture, &(struct fault_options){0}), 0);
+    queue_grant_close(inner);
+    queue_grant_close(&capture);
+    close(file);
+    return fault;
+}
+
+// The grant is used up.
+static void attach(struct rig *rig, enum side side, struct queue_grant *grant)
+{
+    if (rig_wrapped)
+        *grant = wrapped(grant);
+    assert_int_equal(queue_attach(&rig->queue[side], grant), 0);
 }
 
 void rig_open(struct rig *rig, enum side side)
 {
     struct queue_options options = rig_options;
     char why[200] = "";
+    struct queue_grant grant;
     int err;
 
     options.device = device_of[side];
@@ -150,7 +167,8 @@ void rig_open(struct rig *rig, enum side side)
     if (err)
         fail_msg("open: %s: %s", strerror(-err), why);
     rig_enter(HERE);
-    attach(rig, side);
+    assert_int_equal(queue_grant_dup(&grant, &rig->owner[side]->grant), 0);
+    attach(rig, side, &grant);
 }
 
 void rig_close(struct rig *rig, enum side side)
@@ -169,7 +187,7 @@ static void loop_pair(struct rig *rig)
 
     assert_int_equal(loop_open(ends, &(struct loop_options){.piece_bytes = 4096}), 0);
     for (enum side side = HERE; side < SIDES; side++)
-        assert_int_equal(queue_attach(&rig->queue[side], &ends[side]), 0);
+        attach(rig, side, &ends[side]);
 }
 
 void rig_open_pair(struct rig *rig)

@@ -38,6 +38,7 @@ struct rig {
 
 // What the tests of a program run on; set by its main().
 extern struct queue_options rig_options;
+extern bool rig_wrapped; // every queue within both wrappers, which do nothing to it
 
 // Why the suite cannot run here, or NULL.
 const char *rig_obstacle(void);

@@ -401,6 +401,7 @@ void test_kernel_peer(void **state)
 
 const struct CMUnitTest steer_tests[] = {
     cmocka_unit_test_setup_teardown(test_jumbo_frames, setup_links, teardown_rig),
+    cmocka_unit_test_setup_teardown(test_two_processes_in_turn, setup_pair, teardown_rig),
     cmocka_unit_test_setup_teardown(test_flow_table, setup_pair, teardown_rig),
     cmocka_unit_test_setup_teardown(test_flow_table_full, setup_links, teardown_rig),
     cmocka_unit_test_setup_teardown(test_exact_and_listening, setup_pair, teardown_rig),

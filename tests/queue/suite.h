@@ -11,6 +11,7 @@ extern const size_t frames_tests_count, steer_tests_count, life_tests_count, xdp
 
 int setup_pair(void **state); // rig_pair()
 void test_jumbo_frames(void **state);
+void test_two_processes_in_turn(void **state);
 void test_every_size_both_ways(void **state);
 void test_kernel_peer(void **state);
 
