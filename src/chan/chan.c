@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "chan/chan.h"
+#include "chan/pump.h"
 
 #include "base/sys.h"
 #include "base/util.h"
@@ -207,6 +208,10 @@ void chan_ring_peer(struct chan *c)
 {
     static const uint64_t one = 1;
 
+    if (c->pump && c->pump->ring) {
+        c->pump->ring(c);
+        return;
+    }
     atomic_store_explicit(&c->tx->rx_wait, 0, memory_order_relaxed);
     atomic_store_explicit(&c->rx->tx_wait, 0, memory_order_relaxed);
     sys_write(c->peer_bell, &one, sizeof one); // -EAGAIN: a full counter, so it is ringing

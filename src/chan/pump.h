@@ -11,6 +11,10 @@ struct pump {
     // blocking. No lock of the channel is held.
     void (*push)(struct chan *c, bool sent);
 
+    // In place of the peer's bell, where nobody else hears it: this side has published something or
+    // changed a line of its own. Locks of the channel may be held. NULL: the bell is rung.
+    void (*ring)(struct chan *c);
+
     // Looks what has come for any channel of the pump, and puts it into the rings. Does not block.
     // Called wherever a ring was found empty or full, and while spinning: cheap when nothing is
     // due.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include "config.h"
 #include "lane/lane.h"
 
 #include <stddef.h>
@@ -7,6 +8,9 @@ const struct lane *lane_of(enum lane_id id)
 {
     static const struct lane *const built[LANES] = {
         [LANE_SHM] = &lane_shm,
+#ifdef HAVE_RDMA
+        [LANE_RDMA] = &lane_rdma,
+#endif
         [LANE_KERNEL] = &lane_kernel,
     };
 

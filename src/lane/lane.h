@@ -25,9 +25,14 @@ struct lane {
     const char *(*obstacle)(const struct lane_ends *ends);
 };
 
-extern const struct lane lane_shm, lane_kernel;
+extern const struct lane lane_shm, lane_rdma, lane_kernel;
 
 // The lane of id; NULL: not built in.
 const struct lane *lane_of(enum lane_id id);
+
+// The lane rdma's data path; see chan/mirror.h. Loads the verbs libraries at the first call, so it
+// must not be called in a signal handler. NULL: they are not there.
+struct mirror_lane;
+const struct mirror_lane *lane_rdma_load(void);
 
 #endif

@@ -3,4 +3,5 @@ noinst_LTLIBRARIES += liblane.la
 liblane_la_SOURCES = \
 	src/lane/kernel.c \
 	src/lane/lane.h src/lane/lane.c \
+	src/lane/rdma.c \
 	src/lane/shm.c

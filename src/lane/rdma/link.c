@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "lane/rdma/link.h"
+#include "lane/rdma/state.h"
+
+#include "base/log.h"
+#include "base/util.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define SIGNAL_EVERY 32 // sends
+#define SENDS_KEPT   4  // entries of the send queue, for notes
+#define OUTBOX_BYTES (LINK_SENDS * RDMA_NOTE_BYTES)
+
+// ---- the queue pair ----
+
+// As much inline data as the device has, up to what small messages need.
+static struct ibv_qp *create_qp(struct rdma_link *l)
+{
+    static const uint32_t inline_bytes[] = {256, 128, RDMA_NOTE_BYTES, 0};
+    struct ibv_qp *qp = NULL;
+
+    for (size_t i = 0; i < ARRAY_LEN(inline_bytes) && !qp; i++) {
+        struct ibv_qp_init_attr attr = {
+            .send_cq = l->hub->cq,
+            .recv_cq = l->hub->cq,
+            .srq = l->hub->srq,
+            .qp_type = IBV_QPT_RC,
+            .cap = {.max_send_wr = LINK_SENDS,
+                    .max_send_sge = 1,
+                    .max_inline_data = inline_bytes[i]},
+        };
+
+        qp = ibv_create_qp(l->hub->pd, &attr);
+        if (qp)
+            l->inline_bytes = attr.cap.max_inline_data;
+    }
+    return qp;
+}
+
+static int make_outbox(struct rdma_link *l)
+{
+    if (l->inline_bytes >= RDMA_NOTE_BYTES)
+        return 0;
+    l->outbox =
+        mmap(NULL, OUTBOX_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (l->outbox == MAP_FAILED) {
+        l->outbox = NULL;
+        return -ENOMEM;
+    }
+    l->outbox_mr = ibv_reg_mr(l->hub->pd, l->outbox, OUTBOX_BYTES, 0);
+    return l->outbox_mr ? 0 : -errno;
+}
+
+int link_make_qp(struct rdma_link *l, struct ibv_device *device)
+{
+    l->hub = hub_get(device);
+    if (!l->hub)
+        return -errno;
+    l->hub->links++;
+    l->has_imm = device->transport_type != IBV_TRANSPORT_IWARP;
+    l->qp = create_qp(l);
+    if (!l->qp)
+        return -errno;
+    list_add_tail(&lane.by_qp[l->qp->qp_num % QP_BUCKETS], &l->by_qp);
+    return make_outbox(l);
+}
+
+int link_modify_qp(struct rdma_link *l, enum ibv_qp_state state)
+{
+    struct ibv_qp_attr attr = {.qp_state = state};
+    int mask;
+
+    if (rdma_init_qp_attr(l->id, &attr, &mask))
+        return -errno;
+    if (state == IBV_QPS_INIT) { // what the caller's side is told leaves out what the peer may do
+        attr.qp_access_flags = IBV_ACCESS_REMOTE_WRITE;
+        mask |= IBV_QP_ACCESS_FLAGS;
+    }
+    return -ibv_modify_qp(l->qp, &attr, mask);
+}
+
+static void destroy_qp(struct rdma_link *l)
+{
+    list_del(&l->by_qp);
+    if (l->qp)
+        ibv_destroy_qp(l->qp);
+    l->qp = NULL;
+}
+
+void link_lose(struct rdma_link *l, const char *why)
+{
+    if (l->state == LINK_LOST)
+        return;
+    log_info("rdma: link lost: %s", why);
+    l->state = LINK_LOST;
+    l->why = why;
+    atomic_store(&lane.has_work, true);
+    chans_link_lost(l);
+}
+
+void link_free(struct rdma_link *l)
+{
+    list_del(&l->node);
+    list_del(&l->owing);
+    destroy_qp(l);
+    if (l->outbox_mr)
+        ibv_dereg_mr(l->outbox_mr);
+    if (l->outbox)
+        munmap(l->outbox, OUTBOX_BYTES);
+    if (l->id)
+        rdma_destroy_id(l->id);
+    if (l->hub) {
+        l->hub->links--;
+        hub_put(l->hub);
+    }
+    free(l->slots);
+    free(l);
+}
+
+// ---- sending ----
+
+// Are n entries of the send queue free? Those that the device is done with are found out.
+static bool has_sends(struct rdma_link *l, uint32_t n)
+{
+    if (l->posted - l->done + n > LINK_SENDS)
+        hub_poll(l->hub);
+    return l->state == LINK_UP && l->posted - l->done + n <= LINK_SENDS;
+}
+
+bool link_can_write(struct rdma_link *l)
+{
+    return l->state == LINK_UP && l->credits > LINK_CREDITS_KEPT && has_sends(l, SENDS_KEPT + 2);
+}
+
+bool link_can_note(struct rdma_link *l)
+{
+    return l->state == LINK_UP && l->credits > 1 && has_sends(l, 2);
+}
+
+static void post(struct rdma_link *l, struct ibv_send_wr *wr)
+{
+    struct ibv_send_wr *bad;
+    int err;
+
+    l->posted++;
+    wr->wr_id = l->posted | LINK_SEND_BIT;
+    if (++l->unsignaled >= SIGNAL_EVERY) {
+        wr->send_flags |= IBV_SEND_SIGNALED;
+        l->unsignaled = 0;
+    }
+    err = ibv_post_send(l->qp, wr, &bad);
+    if (err)
+        link_lose(l, "the device takes no more");
+}
+
+static uint16_t give_back(struct rdma_link *l)
+{
+    uint32_t owed = l->owed;
+
+    l->owed = 0;
+    l->credits--;
+    return (uint16_t)owed;
+}
+
+static void send_note(struct rdma_link *l, const struct rdma_note *n)
+{
+    uint8_t bytes[RDMA_NOTE_BYTES], *at = bytes;
+    struct ibv_sge sge = {0};
+    struct ibv_send_wr wr = {.sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_SEND};
+
+    wr.send_flags = IBV_SEND_SOLICITED | (l->outbox ? 0 : IBV_SEND_INLINE);
+    if (l->outbox) {
+        at = l->outbox + l->posted % LINK_SENDS * RDMA_NOTE_BYTES;
+        sge.lkey = l->outbox_mr->lkey;
+    }
+    sge.addr = (uintptr_t)at;
+    sge.length = (uint32_t)rdma_pack_note(at, n);
+    post(l, &wr);
+}
+
+void link_note(struct rdma_link *l, struct rdma_note *n)
+{
+    n->credits = give_back(l);
+    send_note(l, n);
+}
+
+void link_settle(struct rdma_link *l)
+{
+    struct rdma_note n = {.type = RDMA_NOTE_CREDITS};
+
+    if (l->owed >= LINK_OWED_MOST && l->state == LINK_UP && l->credits && has_sends(l, 1))
+        link_note(l, &n);
+}
+
+void link_write(struct rdma_link *l, const struct link_write *w)
+{
+    struct ibv_sge sge = {(uintptr_t)w->from, w->bytes, w->lkey};
+    struct ibv_send_wr wr = {
+        .sg_list = &sge,
+        .num_sge = 1,
+        .opcode = l->has_imm ? IBV_WR_RDMA_WRITE_WITH_IMM : IBV_WR_RDMA_WRITE,
+        .send_flags = w->bytes <= l->inline_bytes ? IBV_SEND_INLINE : 0,
+        .wr.rdma = {w->to, w->rkey},
+    };
+    struct rdma_note n = {.type = RDMA_NOTE_DATA, .slot = w->slot, .bytes = w->bytes};
+
+    if (l->has_imm) {
+        wr.imm_data = htonl(rdma_imm(w->slot, give_back(l)));
+        wr.send_flags |= IBV_SEND_SOLICITED;
+    }
+    post(l, &wr);
+    if (!l->has_imm && l->state == LINK_UP)
+        link_note(l, &n);
+}
+
+// An empty write needs no memory, no credit and no answer but the device's own.
+void link_flush(struct rdma_link *l)
+{
+    struct ibv_send_wr wr = {.opcode = IBV_WR_RDMA_WRITE};
+
+    if (l->state != LINK_UP || l->posted == l->done || !has_sends(l, 1))
+        return;
+    l->unsignaled = SIGNAL_EVERY;
+    post(l, &wr);
+}
+
+// ---- channels ----
+
+struct rdma_chan *link_chan(const struct rdma_link *l, uint32_t slot)
+{
+    return slot < l->n_slots ? l->slots[slot] : NULL;
+}
+
+static int more_slots(struct rdma_link *l)
+{
+    uint32_t n = l->n_slots ? 2 * l->n_slots : 16;
+    struct rdma_chan **slots;
+
+    if (n > LINK_SLOTS_MAX)
+        return -EMFILE;
+    slots = realloc(l->slots, n * sizeof(struct rdma_chan *));
+    if (!slots)
+        return -ENOMEM;
+    for (uint32_t i = l->n_slots; i < n; i++)
+        slots[i] = NULL;
+    l->slots = slots;
+    l->n_slots = n;
+    return 0;
+}
+
+int link_add_chan(struct rdma_link *l, struct rdma_chan *ch, uint16_t *slot)
+{
+    uint32_t at = 0;
+    int err = 0;
+
+    if (l->n_chans == l->n_slots)
+        err = more_slots(l);
+    if (err)
+        return err;
+    while (l->slots[at])
+        at++;
+    l->slots[at] = ch;
+    l->n_chans++;
+    *slot = (uint16_t)at;
+    return 0;
+}
+
+void link_del_chan(struct rdma_link *l, uint16_t slot)
+{
+    l->slots[slot] = NULL;
+    l->n_chans--;
+}

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The lane by itself, without the socket layer.
+if HAVE_RDMA
+check_PROGRAMS += tests/rdma/link
+tests_rdma_link_SOURCES = tests/rdma/link.c
+tests_rdma_link_LDADD = librdma.la
+RDMA_TESTS += tests/rdma/link
+endif
