@@ -115,15 +115,6 @@ static void peer_free(struct agent *a, struct peer *p)
     free(p);
 }
 
-static bool is_loopback(const struct flow_end *end)
-{
-    union cm_addr addr;
-
-    proof_address(end, &addr);
-    return addr.sa.sa_family == AF_INET ? (ntohl(addr.in.sin_addr.s_addr) >> 24) == 127
-                                        : IN6_IS_ADDR_LOOPBACK(&addr.in6.sin6_addr);
-}
-
 struct peer *agent_peer(struct agent *a, const struct flow *flow, int side, const char **why)
 {
     struct flow_end local = flow->end[side], remote = flow->end[!side];
@@ -134,7 +125,7 @@ struct peer *agent_peer(struct agent *a, const struct flow *flow, int side, cons
     proof_address(&remote, &host);
     local.port = remote.port = 0;
     *why = NULL;
-    if (is_loopback(&remote) || !memcmp(local.ip, remote.ip, sizeof local.ip))
+    if (!memcmp(local.ip, remote.ip, sizeof local.ip))
         *why = "rdma: waiting for the peer to claim it, too";
     else if (flow->netns != a->registry->diag.own_netns)
         *why = "rdma: the connection is in another network namespace than shuntd";

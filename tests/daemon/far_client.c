@@ -159,7 +159,8 @@ static void claim(int i, const char *endpoint)
                            .endpoint_bytes = strlen(endpoint)};
     socklen_t len = sizeof wish.local, rlen = sizeof wish.remote;
 
-    snprintf(conn[i].endpoint, sizeof conn[i].endpoint, "%s", endpoint);
+    if (endpoint != conn[i].endpoint)
+        snprintf(conn[i].endpoint, sizeof conn[i].endpoint, "%s", endpoint);
     getsockname(conn[i].fd, &wish.local.sa, &len);
     getpeername(conn[i].fd, &wish.remote.sa, &rlen);
     cm_claim(cm, conn[i].fd, &wish);
