@@ -2,6 +2,7 @@
 #include "cli/lanes.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -31,11 +32,46 @@ static bool shuntd_answers(const struct policy *policy, const struct policy_fact
     return true;
 }
 
+static bool same_host(const struct sockaddr *a, const struct sockaddr *b)
+{
+    const struct sockaddr_in *a4 = (const void *)a, *b4 = (const void *)b;
+    const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
+
+    if (!a || !b || a->sa_family != b->sa_family)
+        return false;
+    return a->sa_family == AF_INET ? a4->sin_addr.s_addr == b4->sin_addr.s_addr
+                                   : IN6_ARE_ADDR_EQUAL(&a6->sin6_addr, &b6->sin6_addr);
+}
+
+// Whether shuntd, when it reads this policy, asks the other end's host.
+static bool agent_asks(const struct policy *policy, const struct policy_facts *facts, char *text,
+                       size_t size)
+{
+    char shuntd[200];
+    uint16_t port;
+
+    if (!shuntd_answers(policy, facts, shuntd, sizeof shuntd)) {
+        snprintf(text, size, "%s", shuntd);
+        return false;
+    }
+    if (same_host(facts->local, facts->remote)) {
+        snprintf(text, size, "%s", shuntd);
+        return true;
+    }
+    if (facts->remote && policy_peer(policy, facts->remote, &port)) {
+        snprintf(text, size, "%s; the peer's shuntd is asked at port %u", shuntd, port);
+        return true;
+    }
+    snprintf(text, size, "%s; agent.peers does not list the peer", shuntd);
+    return false;
+}
+
 // What a lane needs of this host beside what cm_obstacle() knows; NULL: nothing.
 static bool (*const needs[POLICY_LANES])(const struct policy *policy,
                                          const struct policy_facts *facts, char *text,
                                          size_t size) = {
     [POLICY_LANE_SHM] = shuntd_answers,
+    [POLICY_LANE_RDMA] = agent_asks,
 };
 
 bool lanes_usable(enum policy_lane lane, const struct policy *policy,

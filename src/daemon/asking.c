@@ -464,7 +464,8 @@ static void on_yes(struct agent *a, struct session *s, struct side *side, const 
     const char *reason = NULL;
 
     if (!said->channel_id || far_find(a, s, said->channel_id) || said->lane != SHUNT_LANE_RDMA ||
-        said->endpoint.len > CM_ENDPOINT_MAX_BYTES || said->ring_bytes > side->ring_bytes)
+        said->endpoint.len > CM_ENDPOINT_MAX_BYTES || said->ring_bytes > side->ring_bytes ||
+        cm_ring_size(said->ring_bytes) != said->ring_bytes)
         reason = "the peer's shuntd answered what makes no sense";
     else if (!still_true(a, side))
         reason = "the connection is over";

@@ -33,3 +33,4 @@ sbin_PROGRAMS += shuntd
 shuntd_SOURCES = src/daemon/main.c
 shuntd_LDADD = libdaemon.la
 dist_man_MANS += docs/man/shuntd.8
+EXTRA_DIST += src/daemon/PROTOCOL.md

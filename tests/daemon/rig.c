@@ -134,7 +134,8 @@ static void on_matched(void *arg, const struct cm_channel *ch)
     told.matched[n] = *ch;
     told.matched[n].peer_endpoint = told.endpoint[n];
     assert_true(ch->peer_endpoint_bytes < sizeof told.endpoint[n]);
-    memcpy(told.endpoint[n], ch->peer_endpoint, ch->peer_endpoint_bytes);
+    if (ch->peer_endpoint_bytes)
+        memcpy(told.endpoint[n], ch->peer_endpoint, ch->peer_endpoint_bytes);
 }
 
 static void on_refused(void *arg, uint64_t cookie, const char *reason)

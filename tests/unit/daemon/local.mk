@@ -5,7 +5,9 @@ DAEMON_UNIT_TESTS = \
 	tests/unit/daemon/test_user \
 	tests/unit/daemon/test_table \
 	tests/unit/daemon/test_loop \
-	tests/unit/daemon/test_diag
+	tests/unit/daemon/test_diag \
+	tests/unit/daemon/test_session \
+	tests/unit/daemon/test_seal
 check_PROGRAMS += $(DAEMON_UNIT_TESTS)
 TESTS += $(DAEMON_UNIT_TESTS)
 QUICK_TESTS += $(DAEMON_UNIT_TESTS)
@@ -27,3 +29,9 @@ tests_unit_daemon_test_loop_LDADD = libdaemon.la $(TEST_LIBS)
 tests_unit_daemon_test_diag_SOURCES = tests/unit/daemon/test_diag.c
 tests_unit_daemon_test_diag_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_daemon_test_diag_LDADD = libdaemon.la $(TEST_LIBS)
+tests_unit_daemon_test_session_SOURCES = tests/unit/daemon/test_session.c
+tests_unit_daemon_test_session_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
+tests_unit_daemon_test_session_LDADD = libdaemon.la $(TEST_LIBS)
+tests_unit_daemon_test_seal_SOURCES = tests/unit/daemon/test_seal.c
+tests_unit_daemon_test_seal_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
+tests_unit_daemon_test_seal_LDADD = libdaemon.la $(TEST_LIBS)
