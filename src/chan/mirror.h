@@ -34,7 +34,7 @@ struct chan_mirror;
 struct mirror_call {
     uint64_t channel_id; // the same on both sides, and known to nobody else
     int side;            // 0 or 1
-    struct chan chan;    // this side's mapping, taken over; the bells stay the caller's
+    struct chan chan;    // this side's mapping and bells, which stay the caller's
     const uint8_t *endpoint;
     size_t endpoint_len;                   // the peer's
     const struct sockaddr *local, *remote; // of the connection
@@ -58,7 +58,7 @@ struct mirror_lane {
     size_t (*endpoint)(uint8_t *to);
 
     // Begins to open a channel to the process that endpoint names. Slow. 0 and *m; -EPROTO, -EAGAIN
-    // (a budget is used up), -errno: then chan is still the caller's.
+    // (a budget is used up), -ENOMEM.
     int (*open)(const struct mirror_call *call, struct chan_mirror **m);
 
     // Goes on with whatever is opening or has ended; cheap when there is nothing. Slow.
@@ -80,7 +80,8 @@ struct mirror_lane {
 
     // This side will publish no more; the peer is told when it has all.
     void (*finish)(struct chan_mirror *m);
-    // Lets go of the channel and of its mapping, when the peer cannot write there any more.
+    // Lets go of the channel, which the lane does not touch any more; what was published goes on to
+    // the peer.
     void (*close)(struct chan_mirror *m);
     // Before the process ends: waits until all that was published is at the peers, max_ns at most.
     void (*drain)(uint64_t max_ns);

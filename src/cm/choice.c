@@ -27,6 +27,11 @@ uint8_t cm_lanes(const struct policy_outcome *rule, const struct policy_facts *f
     return n;
 }
 
+const struct mirror_lane *cm_mirror_lane(void)
+{
+    return lane_rdma_load();
+}
+
 // True when some lane that the rule names before the kernel can be hoped for. Else text says of
 // each why not.
 static bool hopes(const struct policy_outcome *rule, const struct policy_facts *facts, char *text,

@@ -6,6 +6,7 @@
 #include "base/sys.h"
 #include "cm/iface.h"
 #include "sock/fdtab.h"
+#include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/self.h"
 #include "shunt/info.h"
@@ -185,6 +186,12 @@ static void claim(struct conn *c, int fd)
     };
 
     wish.n_lanes = cm_lanes(&c->rule, &facts, wish.lanes);
+    mirror_wish(c, &wish);
+    if (!wish.n_lanes) {
+        conn_reason(c, "rdma: the lane cannot be had here");
+        c->stage = CONN_RAW;
+        return;
+    }
     mirror_options(c, fd);
     if (announce)
         end_announce();
@@ -198,10 +205,20 @@ static void claim(struct conn *c, int fd)
     cm_claim(self.cm, fd, &wish);
 }
 
+static void start_lanes(const struct conn *c)
+{
+    const struct policy_facts facts = {.local = &c->end->rec.local.sa,
+                                       .remote = &c->end->rec.remote.sa};
+    uint8_t lanes[CM_LANES];
+
+    mirror_start(lanes, cm_lanes(&c->rule, &facts, lanes));
+}
+
 void conn_claim(struct conn *c, int fd, bool at_once)
 {
     if (!at_once && !due(c))
         return;
+    start_lanes(c);
     sock_lock(&self.lock, false);
     if (c->stage == CONN_HOPEFUL && end_has(c->end, END_FROZEN))
         c->stage = CONN_RAW;
@@ -254,7 +271,7 @@ static void close_channel(const struct cm_channel *ch)
 
 // generation: the end's when it was known that a channel exists or may come. On success the fds of
 // ch are taken over.
-static int map(struct conn *c, const struct cm_channel *ch, uint32_t generation)
+int conn_map(struct conn *c, const struct cm_channel *ch, uint32_t generation)
 {
     bool again = c->chan.shared;
     int err = again ? conn_renew(c, ch)
@@ -273,16 +290,30 @@ static int map(struct conn *c, const struct cm_channel *ch, uint32_t generation)
     }
     sys_close(ch->memfd);
     c->generation = generation;
-    c->stage = CONN_MAPPED;
+    if (ch->lane != SHUNT_LANE_RDMA)
+        c->stage = CONN_MAPPED; // the other one has to be opened first
     return 0;
+}
+
+// It stays among the claimed: more is said of it later.
+static void matched_far(struct conn *c, const struct cm_channel *ch)
+{
+    if (c->far || end_has(c->end, END_FROZEN | END_ATTACHED) || mirror_matched(c, ch)) {
+        close_channel(ch);
+        cm_drop(self.cm, ch->cookie);
+    }
 }
 
 static void matched(void *arg, const struct cm_channel *ch)
 {
     struct conn *c = claimed(ch->cookie);
 
+    if (c && ch->lane == SHUNT_LANE_RDMA) {
+        matched_far(c, ch);
+        return;
+    }
     if (!c || end_has(c->end, END_FROZEN | END_ATTACHED) ||
-        map(c, ch, atomic_load(&c->end->generation))) {
+        conn_map(c, ch, atomic_load(&c->end->generation))) {
         close_channel(ch);
         cm_drop(self.cm, ch->cookie);
         return;
@@ -321,9 +352,29 @@ static void noted(void *arg, uint64_t cookie, const char *text)
         conn_reason(c, text);
 }
 
+static void relayed(void *arg, uint64_t cookie, const void *bytes, size_t n)
+{
+    struct conn *c = claimed(cookie);
+
+    if (c)
+        mirror_relayed(c, bytes, n);
+}
+
+static void peer_gone(void *arg, uint64_t cookie, enum cm_gone why)
+{
+    struct conn *c = claimed(cookie);
+
+    if (c)
+        mirror_gone(c, why);
+}
+
 void self_start(const struct policy *policy)
 {
-    static const struct cm_events events = {.matched = matched, .refused = refused, .noted = noted};
+    static const struct cm_events events = {.matched = matched,
+                                            .refused = refused,
+                                            .noted = noted,
+                                            .relayed = relayed,
+                                            .peer_gone = peer_gone};
     const char *socket = policy_settings(policy)->daemon_socket;
 
     for (int i = 0; i < BUCKETS; i++)
@@ -376,7 +427,7 @@ int conn_attach(struct conn *c, int fd)
         if (ch.chunk_fd >= 0)
             sys_close(ch.chunk_fd);
         ch.chunk_fd = -1;
-        err = map(c, &ch, generation);
+        err = conn_map(c, &ch, generation);
         c->registered = true;
         if (err)
             close_channel(&ch);
@@ -410,7 +461,7 @@ static int join(struct conn *c, int fd)
     c->end = end_adopt(ch.chunk_fd, ch.chunk_slot);
     if (c->end)
         ch.chunk_fd = -1;
-    err = c->end ? map(c, &ch, atomic_load(&c->end->generation)) : -ENOMEM;
+    err = c->end ? conn_map(c, &ch, atomic_load(&c->end->generation)) : -ENOMEM;
     if (err)
         close_channel(&ch);
     return err;

@@ -6,11 +6,14 @@
 #include "base/sys.h"
 #include "sock/epoll.h"
 #include "sock/fdtab.h"
+#include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/self.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
+
+#define FORK_BACK_NS (300 * NS_PER_MS) // for all peers together
 
 static struct pool conns = {sizeof(struct conn), NULL};
 
@@ -47,12 +50,14 @@ struct conn *conn_get(int fd)
     return conn_get(fd);
 }
 
-static void unmap(struct conn *c)
+void conn_unmap(struct conn *c)
 {
     int bell = c->chan.bell, peer_bell = c->chan.peer_bell;
 
     if (!c->chan.shared)
         return;
+    if (c->far)
+        mirror_free(c);
     chan_unmap(&c->chan);
     fdtab_set(bell, FD_NONE, NULL);
     fdtab_set(peer_bell, FD_NONE, NULL);
@@ -69,7 +74,7 @@ static void conn_free(struct conn *c)
         if (c->registered)
             cm_drop(self.cm, c->cookie);
         list_del(&c->claimed);
-        unmap(c);
+        conn_unmap(c);
         if (c->end)
             end_free(c->end);
         pool_give(&conns, c);
@@ -268,9 +273,27 @@ static bool may_be_used_later(const struct conn *c)
     return c->stage == CONN_FRESH && !c->inherited;
 }
 
+// What only this process can carry goes back to the twin; all at the same time.
+static void bring_back_mirrored(void)
+{
+    uint64_t deadline_ns = clock_now_ns() + FORK_BACK_NS;
+
+    for (int pass = 0; pass < 2; pass++)
+        for (int fd = 0; fd < fdtab_limit(); fd++) {
+            struct conn *c = conn_get(fd);
+
+            if (c && c->far)
+                conn_go_back(c, fd, false, pass ? deadline_ns : 0, "a process was forked");
+            if (c)
+                conn_put(c);
+        }
+}
+
 // What was not used yet gets its end now, so that parent and child share it.
 void conn_before_fork(void)
 {
+    if (mirror_in_use())
+        bring_back_mirrored();
     for (int fd = 0; fd < fdtab_limit(); fd++) {
         struct conn *c = conn_get(fd);
 
@@ -301,6 +324,7 @@ void conn_after_fork(bool child)
     if (child) {
         sock_thread.tid = 0;
         self_forked();
+        mirror_forked();
         for (int fd = 0; fd < fdtab_limit(); fd++) {
             struct conn *c = conn_of(fdtab_word(fd));
 
@@ -308,6 +332,8 @@ void conn_after_fork(bool child)
                 continue;
             atomic_store(&c->users, 0);
             forget_claim(c);
+            if (c->far)
+                mirror_forget(c, fd);
         }
         atomic_store(&self.lock.owner, 0);
     } else {

@@ -38,6 +38,7 @@ struct conn {
     bool registered;                // shuntd counts this process among the channel's holders
     _Atomic bool epoll_up;          // the epoll sets watch the bell (epoll.c)
     bool inherited;             // others may hold the socket without knowing our end: never offered
+    struct conn_far *far;       // of a mirrored channel (mirror.h); NULL: the peer shares it
     struct sock_end *end;       // NULL before the first use and for listeners
     struct chan chan;           // chan.shared NULL until CONN_MAPPED; blank when that is over
     uint32_t generation;        // of chan; behind the end's: another process has ended the channel
@@ -77,6 +78,9 @@ void conn_closing(int fd);
 // all that might be used on both sides), and after in both.
 void conn_before_fork(void);
 void conn_after_fork(bool child);
+
+// Lets go of the channel. Under self.lock.
+void conn_unmap(struct conn *c);
 
 // ---- progress (move.c) ----
 
@@ -143,6 +147,9 @@ void conn_look_if_due(struct conn *c, int fd);
 // Has every holder of the peer's socket closed it, so that what we send can reach nobody? Asks the
 // kernel (sock_diag, peer.c); 3 us. Only for peers on this host.
 bool conn_peer_gone(int fd);
+
+// The same for any: may nobody read any more what we send?
+bool conn_nobody_reads(const struct conn *c, int fd);
 
 // Does what the peer wishes of our sending direction, if anything, and what else its header asks
 // for. Inside, no lock held. Called wherever a connection with a channel is looked at.

@@ -43,7 +43,7 @@ static struct conn *behind(int fd, bool vforked)
 // Standard streams are for stdio, which knows nothing of rings.
 static bool may_stay(const struct conn *c, int fd, bool under_shunt)
 {
-    return under_shunt && c->stage == CONN_MAPPED && fd > STDERR_FILENO;
+    return under_shunt && c->stage == CONN_MAPPED && !c->far && fd > STDERR_FILENO;
 }
 
 static void leave(int fd, bool vforked, bool under_shunt)

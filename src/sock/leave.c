@@ -12,6 +12,7 @@
 // idle one. Other processes that share the end find it by its generation.
 #include "base/clock.h"
 #include "base/sys.h"
+#include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/self.h"
 
@@ -74,7 +75,7 @@ static void unlock_both(struct sock_end *e, bool alone)
     sock_unlock(&e->rx_lock, alone);
 }
 
-static bool came_home(struct conn *c, int fd)
+bool conn_is_home(struct conn *c, int fd)
 {
     struct sock_end *e = c->end;
     bool alone = end_alone(e), home;
@@ -113,6 +114,8 @@ static void start_over(struct sock_end *e)
 // Under self.lock and both locks of the end.
 static bool forget_channel(struct conn *c)
 {
+    if (c->far)
+        mirror_free(c);
     if (chan_blank(&c->chan))
         return false; // no memory for it: at the next call
     c->hint_seen = 0;
@@ -138,7 +141,7 @@ static void end_channel(struct conn *c, bool shared_part)
     sock_lock(&self.lock, false);
     lock_both(e, alone);
     ended = shared_part ? is_home(c) : c->stage == CONN_MAPPED && !conn_current(c);
-    ended = ended && forget_channel(c);
+    ended = ended && (!c->far || mirror_told(c)) && forget_channel(c);
     if (ended && shared_part)
         start_over(e);
     if (ended)
@@ -156,7 +159,7 @@ static void end_channel(struct conn *c, bool shared_part)
 void conn_leave(struct conn *c, int fd)
 {
     conn_serve(c, fd);
-    if (!came_home(c, fd))
+    if (!conn_is_home(c, fd))
         return;
     // nobody may block in the kernel's recv while READY; now everything comes from there
     end_clear(c->end, END_READY);

@@ -22,6 +22,7 @@ libsock_la_SOURCES = \
 	src/sock/init.c \
 	src/sock/leave.c \
 	src/sock/lock.h src/sock/lock.c \
+	src/sock/mirror.h src/sock/mirror.c \
 	src/sock/move.h src/sock/move.c \
 	src/sock/number.c \
 	src/sock/opts.c \

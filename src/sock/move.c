@@ -8,6 +8,7 @@
 //   send. A producer goes back to the twin when its consumer has acknowledged the ring; or when the
 //   peer has gone, since then nobody is left to acknowledge.
 #include "sock/move.h"
+#include "sock/mirror.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -40,9 +41,9 @@ void conn_rouse(struct conn *c)
 static void counted(struct conn *c)
 {
     atomic_fetch_add_explicit(&c->end->rec.switches, 1, memory_order_relaxed);
-    atomic_store_explicit(&c->end->rec.lane_tx, conn_tx_ring(c) ? SHUNT_LANE_SHM : 0,
+    atomic_store_explicit(&c->end->rec.lane_tx, conn_tx_ring(c) ? conn_lane(c) : 0,
                           memory_order_relaxed);
-    atomic_store_explicit(&c->end->rec.lane_rx, conn_rx_ring(c) ? SHUNT_LANE_SHM : 0,
+    atomic_store_explicit(&c->end->rec.lane_rx, conn_rx_ring(c) ? conn_lane(c) : 0,
                           memory_order_relaxed);
     conn_rouse(c); // they may be waiting for the wrong thing
 }
@@ -134,8 +135,11 @@ bool conn_tx_return(struct conn *c)
     if (!conn_tx_ring(c))
         return true;
     // what a lane to another host has not delivered might have to be sent again
-    if (c->chan.pump && chan_room(&c->chan, &c->end->tx, UINT64_MAX) != c->chan.ring_bytes)
+    if (c->chan.pump && chan_room(&c->chan, &c->end->tx, UINT64_MAX) != c->chan.ring_bytes) {
+        if (c->far)
+            mirror_ask_head(c);
         return false;
+    }
     if (!chan_tx_acked(&c->chan, &c->end->tx))
         return false;
     move(c, c->end->tx.tail);
@@ -178,6 +182,11 @@ int conn_send_again(struct conn *c, int fd)
     return 0;
 }
 
+bool conn_nobody_reads(const struct conn *c, int fd)
+{
+    return unlikely(c->far) ? mirror_peer_closed(c) : conn_peer_gone(fd);
+}
+
 // The peer has sent FIN. Half-closed or gone, from now on the kernel knows best what a send should
 // do: accept, EPIPE, ECONNRESET.
 static void peer_left(struct conn *c, int fd)
@@ -186,7 +195,7 @@ static void peer_left(struct conn *c, int fd)
     bool alone = end_alone(e), gone;
 
     sock_lock(&e->tx_lock, alone);
-    gone = conn_tx_ring(c) && conn_peer_gone(fd);
+    gone = conn_tx_ring(c) && conn_nobody_reads(c, fd);
     if (gone && e->tx.tail != atomic_load(&c->chan.tx->head))
         conn_abort(c, fd); // it died before it read all: a reset, as by TCP
     else if (!conn_tx_return(c) && gone)
@@ -215,6 +224,8 @@ void conn_serve(struct conn *c, int fd)
     bool alone = end_alone(e);
     enum chan_want want = chan_wanted(&c->chan);
 
+    if (unlikely(c->far))
+        mirror_serve(c, fd);
     if (unlikely(want != CHAN_WANT_NOTHING && !atomic_load(&c->chan.tx->granted))) {
         sock_lock(&e->tx_lock, alone);
         grant(c, want);
@@ -241,6 +252,8 @@ bool conn_follow(struct conn *c, int fd)
     if (!conn_current(c) || !chan_rx_moved(&c->chan, rx, &mark))
         return false;
     if (conn_rx_ring(c) && end_has(c->end, END_HOLD) && rx->head != mark) {
+        if (unlikely(c->far) && (int64_t)(mark - atomic_load(&c->chan.rx->tail)) > 0)
+            return false; // what it published before that is lost: the deadline ends it
         // it had moved of its own accord before it saw our wish: nothing is sent again
         end_clear(c->end, END_HOLD);
         return true;
@@ -272,6 +285,8 @@ void conn_look(struct conn *c, int fd)
         found |= END_RDHUP;
     if (p.revents & (POLLERR | POLLHUP))
         found |= END_DEAD;
+    if (unlikely(c->far) && !(p.revents & POLLERR) && !mirror_settled(c))
+        return;
     if (found && !end_has(c->end, found))
         end_set(c->end, found);
 }
@@ -379,6 +394,8 @@ static void try_ready(struct conn *c)
     sock_lock(&e->rx_lock, alone);
     if (may_be_ready(c) && conn_ready(c))
         atomic_store_explicit(&c->chan.rx->ready, 1, memory_order_release);
+    if (unlikely(c->far))
+        chan_ring_peer(&c->chan);
     sock_unlock(&e->rx_lock, alone);
 }
 
@@ -439,6 +456,8 @@ void conn_advance(struct conn *c, int fd)
             conn_attach(c, fd);
         else
             conn_answers(0);
+        if (unlikely(c->far) && c->stage == CONN_CLAIMED)
+            mirror_open(c, fd);
         if (c->stage == CONN_MAPPED)
             advance_mapped(c, fd);
         else
@@ -483,6 +502,7 @@ static void await_bell(struct conn *c, uint64_t deadline_ns)
     sock_leave();
     sys_call(SYS_ppoll, &p, 1, &ts, 0, 8);
     sock_enter();
+    pumps_look();
     conn_woken(c, true, true);
 }
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/sys.h"
 #include "sock/info.h"
+#include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/real.h"
 #include "sock/self.h"
@@ -207,6 +208,8 @@ static void shut_tx(struct conn *c, int fd)
     end_set(c->end, END_TX_SHUT);
     conn_send_again(c, fd);
     sock_unlock(&c->end->tx_lock, alone);
+    if (unlikely(c->far))
+        mirror_finish(c);
     sock_leave();
 }
 

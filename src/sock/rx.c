@@ -3,6 +3,7 @@
 #include "base/iov.h"
 #include "base/sys.h"
 #include "chan/pump.h"
+#include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/real.h"
 #include "shunt/info.h"
@@ -85,7 +86,7 @@ static ssize_t end_of_stream(struct job *j)
     long n = sys_call(SYS_recvfrom, j->fd, &byte, 1, MSG_DONTWAIT, 0, 0);
     uint64_t read_by_peer = atomic_load_explicit(&j->c->chan.tx->head, memory_order_acquire);
 
-    if (n == 0 && e->tx.tail != read_by_peer && conn_peer_gone(j->fd)) {
+    if (n == 0 && e->tx.tail != read_by_peer && conn_nobody_reads(j->c, j->fd)) {
         conn_abort(j->c, j->fd);
         return sys_call(SYS_recvfrom, j->fd, &byte, 1, MSG_DONTWAIT, 0,
                         0); // the error that it left
@@ -137,7 +138,7 @@ static ssize_t ring_get_locked(struct job *j)
         return (ssize_t)n;
     }
     take(j, n);
-    count_bytes(c, SHUNT_LANE_SHM, n);
+    count_bytes(c, conn_lane(c), n);
     return (ssize_t)n;
 }
 
@@ -188,6 +189,8 @@ static ssize_t twin_get(struct job *j)
         n = sys_call(SYS_recvmsg, j->fd, &msg, (j->flags | MSG_DONTWAIT) & ~MSG_WAITALL);
         if ((n == 0 || n == -EAGAIN) && j->p.left && conn_follow(j->c, j->fd))
             n = -ECANCELED;
+        if (n == 0 && j->p.left && unlikely(j->c->far) && !mirror_settled(j->c))
+            n = -EAGAIN; // it may have gone on in the ring
         got(j, n);
     }
     sock_unlock(&e->rx_lock, alone);
@@ -293,7 +296,7 @@ static ssize_t ring_get_to(struct conn *c, int out_fd, size_t n)
     }
     if (put > 0) {
         chan_consumed(&c->chan, &e->rx, (uint64_t)put);
-        count_bytes(c, SHUNT_LANE_SHM, (size_t)put);
+        count_bytes(c, conn_lane(c), (size_t)put);
     }
     sock_unlock(&e->rx_lock, alone);
     if (put > 0)

@@ -64,7 +64,7 @@ void sock_run_pending(void)
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
     const struct sigaction dfl = {.sa_handler = SIG_DFL};
-    uintptr_t handler;
+    uintptr_t handler, outer = sock_thread.handler_frame;
     int flags;
 
     if (sock_thread.depth) {
@@ -79,7 +79,9 @@ static void on_signal(int sig, siginfo_t *info, void *context)
         sock_thread.interrupts++;
     if (flags & (int)SA_RESETHAND)
         real.sigaction(sig, &dfl, NULL);
+    sock_thread.handler_frame = (uintptr_t)__builtin_frame_address(0);
     ((void (*)(int, siginfo_t *, void *))handler)(sig, info, context);
+    sock_thread.handler_frame = outer;
 }
 
 // ---- setting ----

@@ -18,6 +18,7 @@ struct sock_thread {
     int depth;             // sock_enter() without its sock_leave()
     volatile bool pending; // a handler was put off
     int tid;               // 0: not asked yet
+    uintptr_t handler_frame;      // of the innermost handler of the program's; 0: none
     int vfork_parent;      // tid of the parent while a vfork child may be running in its memory
     volatile uint32_t interrupts; // handlers without SA_RESTART that have run in this thread
     volatile uint32_t restarts;   // handlers with SA_RESTART that have run
@@ -45,6 +46,13 @@ static inline void sock_leave(void)
     atomic_signal_fence(memory_order_seq_cst);
     if (--sock_thread.depth == 0 && unlikely(sock_thread.pending))
         sock_run_pending();
+}
+
+// Does a signal handler of the program run? One that was left by longjmp lies below.
+static inline bool sock_in_handler(void)
+{
+    return sock_thread.handler_frame &&
+           (uintptr_t)__builtin_frame_address(0) < sock_thread.handler_frame;
 }
 
 // The caller's thread id; right after fork, too (fork.c resets it).

@@ -4,6 +4,7 @@
 #include "base/sys.h"
 #include "chan/pump.h"
 #include "sock/epoll.h"
+#include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/real.h"
 #include "shunt/info.h"
@@ -35,7 +36,7 @@ static ssize_t put(struct conn *c, struct iov_pos *p)
 
     while (p->left) {
         size_t n = MIN(p->left, PIECE_BYTES);
-        int64_t room = chan_room(&c->chan, tx, n);
+        int64_t room = conn_may_put(c) ? chan_room(&c->chan, tx, n) : 0;
 
         if (room <= 0)
             return room < 0 ? room : (ssize_t)done;
@@ -58,7 +59,7 @@ static ssize_t ring_put(struct conn *c, int fd, struct iov_pos *p)
     if (likely(conn_tx_ring(c))) {
         n = put(c, p);
         if (n > 0)
-            count_bytes(c, SHUNT_LANE_SHM, (size_t)n);
+            count_bytes(c, conn_lane(c), (size_t)n);
     }
     sock_unlock(&e->tx_lock, alone);
     if (n > 0)
@@ -240,14 +241,14 @@ static ssize_t ring_put_from(struct conn *c, int fd, int in_fd, off_t *off, size
 
     sock_lock(&e->tx_lock, alone);
     if (conn_tx_ring(c)) {
-        room = chan_room(&c->chan, &e->tx, 1);
+        room = conn_may_put(c) ? chan_room(&c->chan, &e->tx, 1) : 0;
         got = room > 0 ? read_in(in_fd, chan_tx_at(&c->chan, &e->tx),
                                  MIN(MIN(n, (size_t)room), 2 * PIECE_BYTES), off)
                        : (room ? -ECONNRESET : -ENOBUFS);
     }
     if (got > 0) {
         chan_commit(&c->chan, &e->tx, (uint64_t)got);
-        count_bytes(c, SHUNT_LANE_SHM, (size_t)got);
+        count_bytes(c, conn_lane(c), (size_t)got);
         if (off)
             *off += got;
     }

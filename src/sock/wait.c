@@ -4,6 +4,7 @@
 #include "base/sys.h"
 #include "chan/pump.h"
 #include "sock/epoll.h"
+#include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/real.h"
 
@@ -32,7 +33,7 @@ static int64_t room_now(struct conn *c, uint64_t want)
     int64_t n;
 
     sock_lock(&e->tx_lock, alone);
-    n = conn_tx_ring(c) ? chan_room(&c->chan, &e->tx, want) : 0;
+    n = conn_tx_ring(c) && conn_may_put(c) ? chan_room(&c->chan, &e->tx, want) : 0;
     sock_unlock(&e->tx_lock, alone);
     return n;
 }
@@ -245,7 +246,8 @@ static bool stirs(const struct conn *c, short events, size_t need)
 {
     if ((events & POLLIN) && conn_rx_ring(c) && chan_stored(c->chan.rx) >= need)
         return true;
-    return (events & POLLOUT) && conn_tx_ring(c) && chan_stored(c->chan.tx) < c->chan.ring_bytes;
+    return (events & POLLOUT) && conn_tx_ring(c) && chan_stored(c->chan.tx) < c->chan.ring_bytes &&
+           conn_may_put(c);
 }
 
 static bool spin(struct conn *c, int fd, short events, const struct conn_call *call)

@@ -225,7 +225,6 @@ void chan_free(struct rdma_chan *ch)
         link_del_chan(ch->link, ch->slot);
     lane.n_chans--;
     lane.pinned_bytes -= 2 * (uint64_t)ch->mirror.chan.ring_bytes;
-    chan_unmap(&ch->mirror.chan);
     free(ch);
 }
 

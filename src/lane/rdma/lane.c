@@ -261,9 +261,9 @@ static void close_chan(struct chan_mirror *m)
     struct rdma_chan *ch = chan_of(m);
 
     enter();
-    ch->mirror.chan.bell = -1; // nobody sleeps on it any more
     ch->is_closed = true;
     end(ch, RDMA_CLOSED);
+    mirror_detach(&ch->mirror);
     settle();
     atomic_store(&lane.has_work, true);
     leave();

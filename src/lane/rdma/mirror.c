@@ -20,6 +20,10 @@ void mirror_read(const struct mirror *m, struct rdma_lines *l)
 {
     struct chan_dir *tx = m->chan.tx, *rx = m->chan.rx;
 
+    if (m->detached) {
+        *l = m->last;
+        return;
+    }
     l->granted = atomic_load(&tx->granted) != 0;
     l->want = (uint8_t)atomic_load(&rx->want);
     l->ack = atomic_load(&rx->ack);
@@ -35,7 +39,7 @@ void mirror_read(const struct mirror *m, struct rdma_lines *l)
 // The tail goes back only when the carrier has sent again what lay behind it.
 uint32_t mirror_unposted(struct mirror *m, uint32_t *offset)
 {
-    uint64_t tail = atomic_load(&m->chan.tx->tail);
+    uint64_t tail = m->detached ? m->posted : atomic_load(&m->chan.tx->tail);
 
     if ((int64_t)(tail - m->posted) < 0)
         m->posted = tail;
@@ -49,12 +53,18 @@ void mirror_was_posted(struct mirror *m, uint32_t bytes)
     m->told.tail += bytes;
 }
 
+// Must consumed bytes be told though they are few?
+static bool is_eager(const struct mirror *m, const struct rdma_lines *l)
+{
+    return (m->eager || l->want) && l->head != m->told.head;
+}
+
 bool mirror_is_due(const struct mirror *m, struct rdma_lines *l)
 {
     const struct rdma_lines *t = &m->told;
 
     l->tail = m->posted;
-    return l->tail != t->tail || l->head - t->head >= m->chan.ring_bytes / 4 ||
+    return l->tail != t->tail || is_eager(m, l) || l->head - t->head >= m->chan.ring_bytes / 4 ||
            l->epoch != t->epoch || l->mark != t->mark || l->ack != t->ack || l->hint != t->hint ||
            l->granted != t->granted || l->ready != t->ready || l->want != t->want ||
            l->stage != t->stage;
@@ -63,6 +73,14 @@ bool mirror_is_due(const struct mirror *m, struct rdma_lines *l)
 void mirror_was_told(struct mirror *m, const struct rdma_lines *l)
 {
     m->told = *l;
+    if (l->head == m->came)
+        m->eager = false;
+}
+
+void mirror_detach(struct mirror *m)
+{
+    mirror_read(m, &m->last);
+    m->detached = true;
 }
 
 // ---- inwards ----
@@ -73,6 +91,8 @@ void mirror_wake(struct mirror *m, bool at_once)
     static const uint64_t one = 1;
     struct chan *c = &m->chan;
 
+    if (m->detached)
+        return;
     atomic_thread_fence(memory_order_seq_cst);
     if (!at_once && !atomic_load_explicit(&c->rx->rx_wait, memory_order_relaxed) &&
         !atomic_load_explicit(&c->tx->tx_wait, memory_order_relaxed))
@@ -85,6 +105,8 @@ void mirror_wake(struct mirror *m, bool at_once)
 void mirror_take_bytes(struct mirror *m, uint32_t bytes)
 {
     m->came += bytes;
+    if (m->detached)
+        return;
     atomic_store(&m->chan.rx->tail, m->came);
     mirror_wake(m, false);
 }
@@ -93,7 +115,12 @@ void mirror_take_lines(struct mirror *m, const struct rdma_lines *l)
 {
     struct chan_dir *tx = m->chan.tx, *rx = m->chan.rx;
 
+    if (l->stage > atomic_load(&m->peer_stage))
+        atomic_store(&m->peer_stage, l->stage);
     m->came = l->tail;
+    if (m->detached)
+        return;
+    m->eager |= l->hint != atomic_load(&rx->hint);
     atomic_store(&rx->tail, l->tail);
     atomic_store(&tx->head, l->head);
     atomic_store(&rx->mark, l->mark);
@@ -103,7 +130,5 @@ void mirror_take_lines(struct mirror *m, const struct rdma_lines *l)
     atomic_store(&tx->ack, l->ack);
     atomic_store(&tx->want, l->want);
     atomic_store(&rx->granted, l->granted);
-    if (l->stage > atomic_load(&m->peer_stage))
-        atomic_store(&m->peer_stage, l->stage);
     mirror_wake(m, false);
 }

@@ -19,6 +19,9 @@ struct mirror {
     uint64_t posted;        // ring bytes handed to the device
     uint64_t came;          // ring bytes of the peer that have arrived
     struct rdma_lines told; // to the peer, lately
+    struct rdma_lines last; // once detached
+    bool detached;          // the channel's memory must not be touched any more
+    bool eager;             // the peer waits for its bytes to be consumed
     uint8_t stage;          // enum rdma_stage: ours
     _Atomic uint8_t peer_stage;
 };
@@ -38,6 +41,9 @@ void mirror_was_posted(struct mirror *m, uint32_t bytes);
 // they make a quarter of the ring.
 bool mirror_is_due(const struct mirror *m, struct rdma_lines *l);
 void mirror_was_told(struct mirror *m, const struct rdma_lines *l);
+
+// The channel's memory is not touched any more. What was published and not posted is forgotten.
+void mirror_detach(struct mirror *m);
 
 // From the peer: its bytes are in our ring; its lines.
 void mirror_take_bytes(struct mirror *m, uint32_t bytes);

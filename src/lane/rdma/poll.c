@@ -57,6 +57,7 @@ static void take_lines(struct rdma_link *l, const struct rdma_note *n)
     mirror_take_lines(&ch->mirror, &n->lines);
     if (n->lines.stage == RDMA_CLOSED)
         atomic_store(&lane.has_work, true);
+    chan_push(ch);
 }
 
 static void take_note(struct rdma_link *l, const uint8_t *bytes, uint32_t len)

@@ -153,7 +153,7 @@ static int get_lines(struct at *a, struct rdma_lines *l)
     l->ready = get(a, 1) != 0;
     l->want = (uint8_t)get(a, 1);
     l->stage = (uint8_t)get(a, 1);
-    return l->want <= CHAN_WANT_AGAIN && l->stage <= RDMA_CLOSED ? 0 : -EPROTO;
+    return l->want <= (CHAN_WANT_AGAIN | CHAN_WANT_ANEW) && l->stage <= RDMA_CLOSED ? 0 : -EPROTO;
 }
 
 size_t rdma_pack_note(uint8_t *to, const struct rdma_note *n)
