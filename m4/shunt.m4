@@ -128,3 +128,20 @@ AC_DEFUN([SHUNT_XDP], [
   AM_CONDITIONAL([HAVE_XDP], [test "x$with_xdp" = xyes])
   AC_SUBST([BPF_CFLAGS])
 ])
+
+# SHUNT_VERBS
+# --with-verbs=auto|yes|no: raw queues by verbs, which need libibverbs. Sets VERBS_CFLAGS, VERBS_LIBS
+# and the conditional and macro HAVE_VERBS.
+AC_DEFUN([SHUNT_VERBS], [
+  AC_ARG_WITH([verbs], [AS_HELP_STRING([--with-verbs=auto|yes|no],
+      [raw packet queues by libibverbs @<:@auto@:>@])],
+    [], [with_verbs=auto])
+  AS_CASE([$with_verbs],
+    [no], [],
+    [auto], [PKG_CHECK_MODULES([VERBS], [libibverbs], [with_verbs=yes], [with_verbs=no])],
+    [yes], [PKG_CHECK_MODULES([VERBS], [libibverbs])],
+    [AC_MSG_ERROR([--with-verbs takes auto, yes or no, not '$with_verbs'])])
+  AS_IF([test "x$with_verbs" = xyes],
+    [AC_DEFINE([HAVE_VERBS], [1], [raw packet queues by verbs can be opened])])
+  AM_CONDITIONAL([HAVE_VERBS], [test "x$with_verbs" = xyes])
+])

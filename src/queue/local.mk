@@ -12,6 +12,9 @@ libqueue_la_SOURCES = \
 	src/queue/wrap.h src/queue/wrap.c \
 	src/queue/fault.h src/queue/fault.c \
 	src/queue/capture.h src/queue/capture.c
+if HAVE_VERBS
+libqueue_la_SOURCES += src/queue/verbs_raw.h src/queue/verbs_raw.c
+endif
 
 # What opens one: shuntd's side.
 noinst_LTLIBRARIES += libqueueowner.la
@@ -38,4 +41,8 @@ $(STEER_LO): $(BPF_OBJECTS)
 $(BPF_OBJECTS): $(srcdir)/src/queue/steer.bpf.h
 src/queue/%.bpf.o: $(srcdir)/src/queue/%.bpf.c
 	$(AM_V_GEN)$(MKDIR_P) src/queue && $(BPF_CLANG) $(BPF_CFLAGS) -I$(srcdir)/src -c $< -o $@
+endif
+if HAVE_VERBS
+libqueueowner_la_SOURCES += src/queue/verbs_raw_open.c src/queue/verbs_calls.c
+libqueueowner_la_LIBADD += $(VERBS_LIBS)
 endif

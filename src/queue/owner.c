@@ -9,11 +9,17 @@
 #include "queue/af_packet.h"
 #include "queue/af_xdp.h"
 #include "queue/device.h"
+#ifdef HAVE_VERBS
+#include "queue/verbs_raw.h"
+#endif
 
 static const struct queue_owner_ops *const doors[] = {
 #ifdef HAVE_XDP
     &queue_af_packet_owner,
     &queue_af_xdp_owner,
+#endif
+#ifdef HAVE_VERBS
+    &queue_verbs_raw_owner,
 #endif
     NULL,
 };

@@ -8,16 +8,23 @@
 
 #include "base/sys.h"
 #include "base/util.h"
+#include "config.h"
 #include "queue/af_packet.h"
 #include "queue/af_xdp.h"
 #include "queue/capture.h"
 #include "queue/fault.h"
 #include "queue/loop.h"
+#ifdef HAVE_VERBS
+#include "queue/verbs_raw.h"
+#endif
 
 static const struct queue_ops *const doors[QUEUE_DOORS] = {
-    [QUEUE_LOOP] = &queue_loop,       [QUEUE_AF_PACKET] = &queue_af_packet,
-    [QUEUE_AF_XDP] = &queue_af_xdp,   [QUEUE_FAULT] = &queue_fault,
+    [QUEUE_LOOP] = &queue_loop,           [QUEUE_AF_PACKET] = &queue_af_packet,
+    [QUEUE_AF_XDP] = &queue_af_xdp,       [QUEUE_FAULT] = &queue_fault,
     [QUEUE_CAPTURE] = &queue_capture,
+#ifdef HAVE_VERBS
+    [QUEUE_VERBS_RAW] = &queue_verbs_raw,
+#endif
 };
 
 int queue_attach(struct queue **q, const struct queue_grant *grant)

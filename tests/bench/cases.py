@@ -136,6 +136,21 @@ add_wire("pingpong/spin/64", "pingpong", "p50_us", "lower", WIRE)
 add_wire("pingpong/block/64", "pingpong", "p50_us", "lower", WIRE[:3], "--wait", "block")
 add_wire("bulk", "bulk", "gbit_per_s", "higher", WIRE[:3])
 
+DOORS = ("af_packet", "af_xdp", "af_xdp_native")
+
+
+def add_frames(load, unit, better):
+    """The same link, bare frames by each door of src/queue, both ends spinning."""
+    @case(f"wire/frames/{load}", unit, better, DOORS, needs=("ip",))
+    def _(turn):
+        command = [turn.build / "tests/bench/frames", load, turn.way, turn.seconds]
+        return json.loads(machine.run(command, {SERVER_CPU, CLIENT_CPU}, turn.log, turn.seconds + 20))
+
+
+add_frames("pingpong", "p50_us", "lower")
+add_frames("rate", "mframes_per_s", "higher")
+add_frames("bulk", "gbit_per_s", "higher")
+
 
 add_stream("64k")
 add_stream("64k-verified", "--verify")

@@ -32,3 +32,8 @@ endif
 noinst_PROGRAMS += tests/bench/wire
 tests_bench_wire_SOURCES = tests/bench/wire.c
 tests_bench_wire_LDADD = libnetowner.la libnet.la libtcp.la libwire.la libqueueowner.la libqueue.la libbase.la
+
+# bare frames by each door: ./dev bench wire/frames
+noinst_PROGRAMS += tests/bench/frames
+tests_bench_frames_SOURCES = tests/bench/frames.c
+tests_bench_frames_LDADD = libqueueowner.la libqueue.la libbase.la

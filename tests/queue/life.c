@@ -246,16 +246,22 @@ static void test_grants_that_do_not_fit(void **state)
 }
 
 const struct CMUnitTest life_tests[] = {
+    cmocka_unit_test_setup_teardown(test_close_leaves_the_kernel, setup_links, teardown_rig),
+    cmocka_unit_test_setup_teardown(test_reopen_at_once, setup_pair, teardown_rig),
+    cmocka_unit_test(test_no_such_device),
+    cmocka_unit_test_setup_teardown(test_auto_chooses_af_packet_on_veth, setup_links, teardown_rig),
+};
+const size_t life_tests_count = ARRAY_LEN(life_tests);
+
+const struct CMUnitTest socket_tests[] = {
+    cmocka_unit_test_setup_teardown(test_two_processes_in_turn, setup_pair, teardown_rig),
+    cmocka_unit_test_setup_teardown(test_fork, setup_pair, teardown_rig),
     cmocka_unit_test_setup_teardown(test_killed_owner_leaves_the_kernel, setup_links, teardown_rig),
     cmocka_unit_test_setup_teardown(test_killed_owner_without_links, setup_links, teardown_rig),
     cmocka_unit_test_setup_teardown(test_killed_owner_resets_connections, setup_links,
                                     teardown_rig),
-    cmocka_unit_test_setup_teardown(test_close_leaves_the_kernel, setup_links, teardown_rig),
-    cmocka_unit_test_setup_teardown(test_reopen_at_once, setup_pair, teardown_rig),
     cmocka_unit_test_setup_teardown(test_link_down_and_up, setup_pair, teardown_rig),
     cmocka_unit_test_setup_teardown(test_device_goes_away, setup_pair, teardown_rig),
-    cmocka_unit_test(test_no_such_device),
-    cmocka_unit_test_setup_teardown(test_auto_chooses_af_packet_on_veth, setup_links, teardown_rig),
     cmocka_unit_test_setup_teardown(test_grants_that_do_not_fit, setup_pair, teardown_rig),
 };
-const size_t life_tests_count = ARRAY_LEN(life_tests);
+const size_t socket_tests_count = ARRAY_LEN(socket_tests);

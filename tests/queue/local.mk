@@ -36,3 +36,14 @@ tests_queue_capture_sample_LDADD = libqueue.la libbase.la
 dist_check_SCRIPTS += tests/queue/test_capture.py
 TESTS += tests/queue/test_capture.py
 QUICK_TESTS += tests/queue/test_capture.py
+
+if HAVE_VERBS
+check_PROGRAMS += tests/queue/test_verbs_raw
+TESTS += tests/queue/test_verbs_raw
+NO_THREAD_TESTS += tests/queue/test_verbs_raw
+tests_queue_test_verbs_raw_SOURCES = $(queue_suite) tests/queue/verbs_double.c tests/queue/verbs_double.h
+tests_queue_test_verbs_raw_CPPFLAGS = $(AM_CPPFLAGS) -DDOOR=QUEUE_VERBS_RAW -DDOOR_IS_DOUBLE=1 -DWRAPPED=0 \
+	-DNAME='"queue/verbs_raw"'
+tests_queue_test_verbs_raw_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_queue_test_verbs_raw_LDADD = $(queue_suite_libs)
+endif

@@ -8,6 +8,9 @@
 #include <sys/prctl.h>
 
 #include "base/util.h"
+#ifdef DOOR_IS_DOUBLE
+#include "verbs_double.h"
+#endif
 
 int setup_pair(void **state)
 {
@@ -41,6 +44,9 @@ int main(void)
 
     rig_options.door = DOOR;
     rig_wrapped = WRAPPED;
+#ifdef DOOR_IS_DOUBLE
+    verbs_raw_calls = &verbs_double;
+#endif
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     obstacle = rig_obstacle();
     if (obstacle) {
@@ -52,6 +58,8 @@ int main(void)
         n = append(all, n, steer_tests, steer_tests_count);
         n = append(all, n, life_tests, life_tests_count);
     }
+    if (DOOR == QUEUE_AF_PACKET || DOOR == QUEUE_AF_XDP)
+        n = append(all, n, socket_tests, socket_tests_count);
     if (DOOR == QUEUE_AF_XDP)
         n = append(all, n, xdp_tests, xdp_tests_count);
     return _cmocka_run_group_tests(NAME, all, n, NULL, NULL);

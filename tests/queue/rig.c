@@ -106,6 +106,9 @@ void rig_links(struct rig *rig, unsigned hw_queues)
             namespaces[THERE]);
     side_up(rig, HERE);
     side_up(rig, THERE);
+    // a NIC's frames are no longer than the wire's
+    for (enum side side = HERE; side < SIDES && rig->door == QUEUE_VERBS_RAW; side++)
+        rig_run(side, "link set %s gso_max_segs 1", device_of[side]);
 }
 
 struct rig *rig_new(void)
