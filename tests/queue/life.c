@@ -16,6 +16,7 @@
 #include "base/util.h"
 
 #define LISTEN_PORT 24300
+#define SLOW_FRAMES 600 // more than a socket has room for
 
 static const struct segment to_here = {
     .from = THERE, .source = PORT_THERE, .dest = PORT_HERE, .tcp_flags = TH_ACK, .bytes = 99};
@@ -36,6 +37,19 @@ static int connect_here(int *fd)
     if (poll(&pollfd, 1, 150) == 1)
         getsockopt(*fd, SOL_SOCKET, SO_ERROR, &err, &len);
     return -err;
+}
+
+// The kernel answers RST. It empties a dead owner's maps in a worker of its own, so a SYN that
+// comes in the next moment may be dropped still.
+static bool refused_soon(void)
+{
+    int fd, err = 0;
+
+    for (int turn = 0; turn < 10 && err != -ECONNREFUSED; turn++) {
+        err = connect_here(&fd);
+        close(fd);
+    }
+    return err == -ECONNREFUSED;
 }
 
 // A process that owns the queue of `here` with a listening port, until it is killed. We drive the
@@ -83,8 +97,7 @@ static void test_killed_owner_leaves_the_kernel(void **state)
         assert_int_equal(connect_here(&fd), 0);
         close(fd);
         kill_and_wait(child);
-        assert_int_equal(connect_here(&fd), -ECONNREFUSED); // the kernel's RST
-        close(fd);
+        assert_true(refused_soon());
         rig_close(rig, HERE); // or AF_XDP's hardware queue is taken
     }
 }
@@ -138,8 +151,7 @@ static void test_close_leaves_the_kernel(void **state)
     assert_int_equal(queue_rx(driver, &frame, 1, 0), -ENETDOWN);
     assert_int_equal(queue_kick(driver, 0), -ENETDOWN);
     assert_int_equal(queue_arm(driver), -ENETDOWN);
-    assert_int_equal(connect_here(&fd), -ECONNREFUSED);
-    close(fd);
+    assert_true(refused_soon());
     queue_detach(driver);
 }
 
@@ -188,6 +200,45 @@ static void test_link_down_and_up(void **state)
     }
     assert_int_equal(frame_send(rig, &s), 0);
     assert_true(frame_next(rig, THERE, &(struct queue_frame){0}));
+}
+
+// What a slow device does not take at once waits, and comes once and in order.
+static void test_slow_device(void **state)
+{
+    struct rig *rig = *state;
+    struct queue *from = rig->queue[HERE];
+    struct segment s = {.from = HERE,
+                        .source = PORT_HERE,
+                        .dest = PORT_THERE,
+                        .tcp_flags = TH_ACK,
+                        .bytes = from->caps->super_tx_bytes ? 60000 : 1400,
+                        .gso_size = from->caps->super_tx_bytes ? 1400 : 0};
+    uint32_t sent = 0, came = 0;
+
+    rig_enter(HERE);
+    if (system("tc qdisc add dev qa root tbf rate 1gbit burst 128kb limit 100mb"))
+        fail_msg("tc");
+    while (came < SLOW_FRAMES) {
+        struct queue_frame frame;
+        int err = -EAGAIN;
+
+        s.seq = s.seed = sent;
+        if (sent < SLOW_FRAMES)
+            err = frame_send(rig, &s);
+        assert_true(err == 0 || err == -EAGAIN);
+        sent += err == 0;
+        if (err)
+            assert_int_equal(queue_kick(from, clock_now_ns()), 0);
+        while (err && queue_rx(rig->queue[THERE], &frame, 1, clock_now_ns()) == 1) {
+            s.seq = s.seed = came++;
+            frame_expect(rig, THERE, &frame, &s);
+            frame_done(rig, THERE);
+        }
+    }
+    assert_true(frame_none(rig, THERE));
+    assert_int_equal(from->counters->tx_dropped, 0);
+    if (rig->door == QUEUE_AF_PACKET) // AF_XDP goes by no queueing discipline
+        assert_true(from->counters->tx_full > 0);
 }
 
 static void test_device_goes_away(void **state)
@@ -261,6 +312,7 @@ const struct CMUnitTest socket_tests[] = {
     cmocka_unit_test_setup_teardown(test_killed_owner_resets_connections, setup_links,
                                     teardown_rig),
     cmocka_unit_test_setup_teardown(test_link_down_and_up, setup_pair, teardown_rig),
+    cmocka_unit_test_setup_teardown(test_slow_device, setup_pair, teardown_rig),
     cmocka_unit_test_setup_teardown(test_device_goes_away, setup_pair, teardown_rig),
     cmocka_unit_test_setup_teardown(test_grants_that_do_not_fit, setup_pair, teardown_rig),
 };

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # One suite, one program a door. Needs root for all but loop; namespaces are the test's own.
 queue_suite = tests/queue/main.c tests/queue/suite.h tests/queue/rig.c tests/queue/rig.h \
-	tests/queue/frame.c tests/queue/frames.c tests/queue/steer.c tests/queue/life.c tests/queue/xdp.c
+	tests/queue/frame.c tests/queue/frames.c tests/queue/steer.c tests/queue/life.c tests/queue/xdp.c tests/queue/packet.c
 queue_suite_libs = libqueueowner.la libqueue.la libbase.la $(TEST_LIBS)
 
 QUEUE_TESTS = tests/queue/test_loop tests/queue/test_wrapped tests/queue/test_af_packet \

@@ -60,6 +60,8 @@ int main(void)
     }
     if (DOOR == QUEUE_AF_PACKET || DOOR == QUEUE_AF_XDP)
         n = append(all, n, socket_tests, socket_tests_count);
+    if (DOOR == QUEUE_AF_PACKET)
+        n = append(all, n, packet_tests, packet_tests_count);
     if (DOOR == QUEUE_AF_XDP)
         n = append(all, n, xdp_tests, xdp_tests_count);
     return _cmocka_run_group_tests(NAME, all, n, NULL, NULL);

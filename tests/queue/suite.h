@@ -8,9 +8,9 @@
 #include "rig.h"
 
 extern const struct CMUnitTest frames_tests[], steer_tests[], life_tests[], socket_tests[],
-    xdp_tests[];
+    packet_tests[], xdp_tests[];
 extern const size_t frames_tests_count, steer_tests_count, life_tests_count, socket_tests_count,
-    xdp_tests_count;
+    packet_tests_count, xdp_tests_count;
 
 int setup_pair(void **state); // rig_pair()
 void test_jumbo_frames(void **state);

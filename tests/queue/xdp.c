@@ -32,6 +32,17 @@ static void test_native_mode(void **state)
     test_every_size_both_ways(state);
 }
 
+static void test_busy_poll(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_options.busy_poll_us = 20;
+    rig_open_pair(rig);
+    rig_options.busy_poll_us = 0;
+    assert_non_null(strstr(rig->queue[HERE]->caps->why, "busy poll"));
+    test_every_size_both_ways(state);
+}
+
 static void test_native_mode_kernel_peer(void **state)
 {
     in_native_mode(state, test_kernel_peer);
@@ -115,6 +126,7 @@ const struct CMUnitTest xdp_tests[] = {
     cmocka_unit_test_setup_teardown(test_native_mode, setup_links, teardown_rig),
     cmocka_unit_test_setup_teardown(test_native_mode_kernel_peer, setup_links, teardown_rig),
     cmocka_unit_test_setup_teardown(test_native_mode_jumbo_frames, setup_links, teardown_rig),
+    cmocka_unit_test_setup_teardown(test_busy_poll, setup_links, teardown_rig),
     cmocka_unit_test_setup_teardown(test_hardware_queues, setup_links, teardown_rig),
     cmocka_unit_test_setup_teardown(test_second_owner, setup_pair, teardown_rig),
     cmocka_unit_test_setup_teardown(test_no_such_hardware_queue, setup_links, teardown_rig),
