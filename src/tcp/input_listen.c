@@ -105,6 +105,17 @@ static void take_syn_data(struct in *in, struct tcp_conn *c)
     in->ctx->events = 0;
 }
 
+// Half-open connections leave a quarter of the pool to those who bring a cookie: else a flood of
+// SYNs would keep it full, and nobody could come in.
+static bool pool_has_room(const struct tcp_ctx *ctx)
+{
+    const struct tcp_counters *now = &ctx->arena->counters;
+    uint32_t max = ctx->arena->cfg.max_conns;
+
+    // what is in TIME-WAIT gives way by itself
+    return !ctx->arena->cfg.syn_cookies || now->conns - now->time_waits < max - max / 4;
+}
+
 // "Third, check for a SYN."
 static void take_syn(struct in *in)
 {
@@ -118,7 +129,7 @@ static void take_syn(struct in *in)
         tcp_count(in->ctx, accept_overflows);
         return;
     }
-    c = l->listen.handshakes < u64_max(l->listen.backlog, HANDSHAKES_MIN)
+    c = l->listen.handshakes < u64_max(l->listen.backlog, HANDSHAKES_MIN) && pool_has_room(in->ctx)
             ? input_make_child(in, isn_make(in->ctx, &t, in->now_ns))
             : NULL;
     if (!c) {
