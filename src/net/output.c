@@ -40,6 +40,8 @@ int net_hop_to(struct net *n, const struct ip_addr *remote, const struct net_hop
         if (!ip_addr_equal(&e->hop.remote, remote))
             e->wanted_ns = e->used_ns = 0;
         e->err = net_tables_hop(&n->arena->tables, remote, &any, &e->hop);
+        if (e->err == -ENETDOWN) // the news of a link may be late: the kernel drops what cannot go
+            e->err = 0;
         e->seq = n->tables_seq;
     }
     if (!e->err && unlikely(!e->hop.known) && n->now_ns - e->wanted_ns >= WANT_NS) {

@@ -6,7 +6,7 @@
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
+#include <linux/if.h>
 
 #include "base/clock.h"
 #include "base/util.h"
@@ -135,7 +135,8 @@ bool rtnl_read_link(const struct nlmsghdr *msg, struct rtnl_link *out)
         .ifindex = (uint32_t)body->ifi_index,
         .master = u32_of(a.at[IFLA_MASTER], 0),
         .mtu = u64_min(u32_of(a.at[IFLA_MTU], 0), UINT16_MAX),
-        .up = (body->ifi_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING),
+        // not IFF_RUNNING, which the kernel may bring up to date a second late
+        .up = (body->ifi_flags & IFF_UP) && (body->ifi_flags & IFF_LOWER_UP),
         .is_vlan = is_kind(info.at[IFLA_INFO_KIND], "vlan"),
         .is_bond = is_kind(info.at[IFLA_INFO_KIND], "bond"),
     };

@@ -11,6 +11,8 @@
 
 static const struct eth_addr mac[2] = {{{2, 0, 0, 0, 27, 1}}, {{2, 0, 0, 0, 27, 2}}};
 
+const struct fault_options *pair_faults;
+
 struct ip_addr pair_addr(int side, bool v6)
 {
     uint8_t a[16] = {0xfd, 0x27, [15] = (uint8_t)(side + 1)};
@@ -72,6 +74,12 @@ void pair_start(struct pair *p, uint32_t socks, const struct loop_options *queue
     static const struct loop_options plain;
 
     assert_int_equal(loop_open(p->grant, queue ? queue : &plain), 0);
+    for (int side = 0; side < 2 && pair_faults; side++) {
+        struct queue_grant inner = p->grant[side];
+
+        assert_int_equal(fault_grant(&p->grant[side], &inner, pair_faults), 0);
+        queue_grant_close(&inner);
+    }
     for (int side = 0; side < 2; side++)
         start_side(p, side, socks, queue && queue->mtu_bytes ? queue->mtu_bytes : 1500);
 }

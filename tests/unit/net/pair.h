@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "net/arena.h"
 #include "net/owner.h"
+#include "queue/fault.h"
 #include "queue/loop.h"
 
 #define PAIR_RING (1u << 18)
@@ -16,6 +17,9 @@ struct pair {
     struct queue_grant grant[2]; // kept for those who attach later
     struct net_image *image[2];
 };
+
+// Faults of both sides' queues in the next pair_start(); NULL: none.
+extern const struct fault_options *pair_faults;
 
 // The addresses of a side: 10.27.0.1, 10.27.0.2; fd27::1, fd27::2.
 struct ip_addr pair_addr(int side, bool v6);
