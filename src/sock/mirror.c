@@ -60,24 +60,30 @@ static bool may_be_slow(void)
     return !sock_in_handler();
 }
 
-static const struct mirror_lane *start(void)
+static void start_locked(void)
 {
     static const struct mirror_host host = {own, lose, may_be_slow};
     static bool added;
-    const struct mirror_lane *l = atomic_load(&lane);
+    const struct mirror_lane *l = atomic_load(&lane) ? NULL : cm_mirror_lane();
 
-    if (l || !may_be_slow())
-        return l;
-    l = cm_mirror_lane();
-    if (!l || l->start(&host))
-        return NULL;
-    if (!added && pumps_add(l->pump))
-        return NULL;
+    if (!l || l->start(&host) || (!added && pumps_add(l->pump)))
+        return;
     if (!added)
         atexit(mirror_drain);
     added = true;
     atomic_store(&lane, l);
-    return l;
+}
+
+// Loading and starting takes a while; meanwhile other threads wait.
+static void start(void)
+{
+    static struct sock_lock lock;
+
+    if (atomic_load(&lane) || !may_be_slow())
+        return;
+    sock_lock(&lock, false);
+    start_locked();
+    sock_unlock(&lock, false);
 }
 
 void mirror_start(const uint8_t *lanes, uint8_t n)

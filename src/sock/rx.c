@@ -357,6 +357,7 @@ int conn_unread(struct conn *c, int fd)
     if (n < 0 || !c->chan.shared)
         return n;
     sock_enter();
+    pump_look(&c->chan);
     sock_lock(&c->end->rx_lock, end_alone(c->end));
     if (conn_rx_ring(c))
         avail = chan_avail(&c->chan, &c->end->rx, UINT64_MAX);

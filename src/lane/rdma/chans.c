@@ -44,8 +44,16 @@ static void deregister_rings(struct rdma_chan *ch)
 static void offer(struct rdma_chan *ch)
 {
     const struct chan *c = &ch->mirror.chan;
-    struct rdma_open o = {(uintptr_t)c->rx_ring, ch->rx_mr->rkey, c->ring_bytes, ch->slot};
+    struct rdma_open o = {
+        .addr = (uintptr_t)c->rx_ring,
+        .rkey = ch->rx_mr->rkey,
+        .ring_bytes = c->ring_bytes,
+        .slot = ch->slot,
+        .word = (uintptr_t)&ch->link->words[ch->slot],
+        .word_rkey = ch->link->words_mr->rkey,
+    };
 
+    atomic_store(&ch->link->words[ch->slot], 0);
     ch->relay[0] = RDMA_RELAY_OPEN;
     ch->relay_bytes = 1 + rdma_pack_open(ch->relay + 1, &o);
     ch->is_offered = true;
@@ -106,13 +114,32 @@ void chan_answered(struct rdma_chan *ch, const struct rdma_open *o)
     ch->peer_addr = o->addr;
     ch->peer_rkey = o->rkey;
     ch->peer_slot = o->slot;
+    ch->peer_word = o->word;
+    ch->word_rkey = o->word_rkey;
     ch->is_answered = true;
     try_open(ch);
 }
 
 // ---- sending ----
 
-// Posts all published bytes. False: no credits.
+// Without credits, bytes go without a message.
+static void send_bytes(struct rdma_chan *ch, const struct link_write *w)
+{
+    struct mirror *m = &ch->mirror;
+    bool loud = !ch->silent && link_can_write(ch->link);
+
+    if (!loud && !ch->silent) {
+        ch->silent = true;
+        ch->link->n_silent++;
+    }
+    mirror_was_posted(m, w->bytes, !loud);
+    if (loud)
+        link_write(ch->link, w);
+    else
+        link_whisper(ch->link, w, m->posted, ch->peer_word, ch->word_rkey);
+}
+
+// Posts all published bytes. False: the device cannot take them now.
 static bool push_bytes(struct rdma_chan *ch)
 {
     struct mirror *m = &ch->mirror;
@@ -128,12 +155,19 @@ static bool push_bytes(struct rdma_chan *ch)
             .slot = ch->peer_slot,
         };
 
-        if (!link_can_write(ch->link))
+        if (!link_can_whisper(ch->link))
             return false;
-        link_write(ch->link, &w);
-        mirror_was_posted(m, n);
+        send_bytes(ch, &w);
     }
     return true;
+}
+
+// The tail in the lines says it all.
+static void end_silence(struct rdma_chan *ch)
+{
+    if (ch->silent)
+        ch->link->n_silent--;
+    ch->silent = false;
 }
 
 static bool push_lines(struct rdma_chan *ch, struct rdma_lines *l)
@@ -145,6 +179,7 @@ static bool push_lines(struct rdma_chan *ch, struct rdma_lines *l)
     if (!link_can_note(ch->link))
         return false;
     n.lines = *l;
+    end_silence(ch);
     link_note(ch->link, &n);
     mirror_was_told(&ch->mirror, l);
     return true;
@@ -158,6 +193,8 @@ void chan_push(struct rdma_chan *ch)
     if (ch->state != MIRROR_OPEN)
         return;
     mirror_read(&ch->mirror, &l);
+    if (ch->silent && link_can_write(ch->link))
+        push_lines(ch, &l);
     all = push_bytes(ch) && push_lines(ch, &l);
     list_del(&ch->dirty);
     if (!all && ch->link->state == LINK_UP)
@@ -221,6 +258,8 @@ void chan_free(struct rdma_chan *ch)
     list_del(&ch->node);
     list_del(&ch->dirty);
     deregister_rings(ch);
+    if (ch->link)
+        end_silence(ch);
     if (ch->link && link_chan(ch->link, ch->slot) == ch)
         link_del_chan(ch->link, ch->slot);
     lane.n_chans--;

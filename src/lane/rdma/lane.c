@@ -16,6 +16,7 @@
 
 #define OPEN_NS         (10 * NS_PER_S)   // for a channel, link and all
 #define LOOK_EVERY_NS   (100 * NS_PER_US) // while a channel is opening
+#define LOOK_SILENT_NS  (2 * NS_PER_MS)   // in a sleep, while a peer may write without a message
 #define LOOK_SENDING_NS (100 * NS_PER_MS) // in a sleep, while sends are under way
 
 struct rdma_lane lane = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -234,9 +235,7 @@ static bool ready(struct chan_mirror *m)
     bool yes;
 
     enter();
-    yes = ch->state == MIRROR_OPEN && link_can_write(ch->link);
-    if (!yes && ch->link)
-        ch->link->starved = true;
+    yes = ch->state == MIRROR_OPEN && link_can_whisper(ch->link);
     leave();
     return yes;
 }
@@ -326,6 +325,14 @@ static bool is_sending(void)
     return false;
 }
 
+static bool is_silent(void)
+{
+    list_for_each (it, &lane.hubs)
+        if (list_entry(it, struct rdma_hub, node)->peer_silent)
+            return true;
+    return false;
+}
+
 static bool arm(struct pump *p, int *fd, uint64_t *deadline_ns)
 {
     bool again = false;
@@ -337,7 +344,9 @@ static bool arm(struct pump *p, int *fd, uint64_t *deadline_ns)
         again |= hub_arm(list_entry(it, struct rdma_hub, node));
     settle();
     *fd = lane.epfd;
-    if (is_sending())
+    if (is_silent())
+        *deadline_ns = clock_now_ns() + LOOK_SILENT_NS;
+    else if (is_sending())
         *deadline_ns = clock_now_ns() + LOOK_SENDING_NS;
     leave();
     return again;

@@ -6,11 +6,14 @@
 #include "base/util.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define SIGNAL_EVERY 32 // sends
 #define SENDS_KEPT   4  // entries of the send queue, for notes
+#define WORDS_BYTES  (LINK_SLOTS_MAX * sizeof(uint64_t))
 #define OUTBOX_BYTES (LINK_SENDS * RDMA_NOTE_BYTES)
 
 // ---- the queue pair ----
@@ -39,6 +42,18 @@ static struct ibv_qp *create_qp(struct rdma_link *l)
     return qp;
 }
 
+static int make_words(struct rdma_link *l)
+{
+    l->words = mmap(NULL, WORDS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (l->words == MAP_FAILED) {
+        l->words = NULL;
+        return -ENOMEM;
+    }
+    l->words_mr = ibv_reg_mr(l->hub->pd, l->words, WORDS_BYTES,
+                             IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
+    return l->words_mr ? 0 : -errno;
+}
+
 static int make_outbox(struct rdma_link *l)
 {
     if (l->inline_bytes >= RDMA_NOTE_BYTES)
@@ -55,6 +70,8 @@ static int make_outbox(struct rdma_link *l)
 
 int link_make_qp(struct rdma_link *l, struct ibv_device *device)
 {
+    int err;
+
     l->hub = hub_get(device);
     if (!l->hub)
         return -errno;
@@ -64,7 +81,8 @@ int link_make_qp(struct rdma_link *l, struct ibv_device *device)
     if (!l->qp)
         return -errno;
     list_add_tail(&lane.by_qp[l->qp->qp_num % QP_BUCKETS], &l->by_qp);
-    return make_outbox(l);
+    err = make_words(l);
+    return err ? err : make_outbox(l);
 }
 
 int link_modify_qp(struct rdma_link *l, enum ibv_qp_state state)
@@ -105,6 +123,10 @@ void link_free(struct rdma_link *l)
     list_del(&l->node);
     list_del(&l->owing);
     destroy_qp(l);
+    if (l->words_mr)
+        ibv_dereg_mr(l->words_mr);
+    if (l->words)
+        munmap(l->words, WORDS_BYTES);
     if (l->outbox_mr)
         ibv_dereg_mr(l->outbox_mr);
     if (l->outbox)
@@ -112,6 +134,7 @@ void link_free(struct rdma_link *l)
     if (l->id)
         rdma_destroy_id(l->id);
     if (l->hub) {
+        l->hub->peer_silent -= l->peer_silent;
         l->hub->links--;
         hub_put(l->hub);
     }
@@ -131,7 +154,14 @@ static bool has_sends(struct rdma_link *l, uint32_t n)
 
 bool link_can_write(struct rdma_link *l)
 {
-    return l->state == LINK_UP && l->credits > LINK_CREDITS_KEPT && has_sends(l, SENDS_KEPT + 2);
+    if (l->credits <= LINK_CREDITS_KEPT)
+        hub_poll(l->hub);
+    return l->credits > LINK_CREDITS_KEPT && link_can_whisper(l);
+}
+
+bool link_can_whisper(struct rdma_link *l)
+{
+    return l->state == LINK_UP && has_sends(l, SENDS_KEPT + 2);
 }
 
 bool link_can_note(struct rdma_link *l)
@@ -164,25 +194,41 @@ static uint16_t give_back(struct rdma_link *l)
     return (uint16_t)owed;
 }
 
+// Must the peer look at the words after the message for which a credit was just taken?
+static bool is_silent(const struct rdma_link *l)
+{
+    return l->n_silent || l->credits <= LINK_CREDITS_KEPT;
+}
+
+// Where a message of at most RDMA_NOTE_BYTES is to be put, so that it can be sent.
+static uint8_t *outbox(struct rdma_link *l, uint8_t *here, struct ibv_sge *sge,
+                       struct ibv_send_wr *wr)
+{
+    uint8_t *at = l->outbox ? l->outbox + l->posted % LINK_SENDS * RDMA_NOTE_BYTES : here;
+
+    sge->addr = (uintptr_t)at;
+    if (l->outbox)
+        sge->lkey = l->outbox_mr->lkey;
+    else
+        wr->send_flags |= IBV_SEND_INLINE;
+    return at;
+}
+
 static void send_note(struct rdma_link *l, const struct rdma_note *n)
 {
-    uint8_t bytes[RDMA_NOTE_BYTES], *at = bytes;
+    uint8_t bytes[RDMA_NOTE_BYTES];
     struct ibv_sge sge = {0};
-    struct ibv_send_wr wr = {.sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_SEND};
+    struct ibv_send_wr wr = {
+        .sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_SEND, .send_flags = IBV_SEND_SOLICITED};
 
-    wr.send_flags = IBV_SEND_SOLICITED | (l->outbox ? 0 : IBV_SEND_INLINE);
-    if (l->outbox) {
-        at = l->outbox + l->posted % LINK_SENDS * RDMA_NOTE_BYTES;
-        sge.lkey = l->outbox_mr->lkey;
-    }
-    sge.addr = (uintptr_t)at;
-    sge.length = (uint32_t)rdma_pack_note(at, n);
+    sge.length = (uint32_t)rdma_pack_note(outbox(l, bytes, &sge, &wr), n);
     post(l, &wr);
 }
 
 void link_note(struct rdma_link *l, struct rdma_note *n)
 {
     n->credits = give_back(l);
+    n->silent = is_silent(l);
     send_note(l, n);
 }
 
@@ -207,12 +253,37 @@ void link_write(struct rdma_link *l, const struct link_write *w)
     struct rdma_note n = {.type = RDMA_NOTE_DATA, .slot = w->slot, .bytes = w->bytes};
 
     if (l->has_imm) {
-        wr.imm_data = htonl(rdma_imm(w->slot, give_back(l)));
+        uint16_t credits = give_back(l);
+
+        wr.imm_data = htonl(rdma_imm(w->slot, is_silent(l), credits));
         wr.send_flags |= IBV_SEND_SOLICITED;
     }
     post(l, &wr);
     if (!l->has_imm && l->state == LINK_UP)
         link_note(l, &n);
+}
+
+void link_whisper(struct rdma_link *l, const struct link_write *w, uint64_t tail, uint64_t word,
+                  uint32_t word_rkey)
+{
+    uint8_t bytes[RDMA_NOTE_BYTES];
+    struct ibv_sge data = {(uintptr_t)w->from, w->bytes, w->lkey}, sge = {.length = sizeof tail};
+    struct ibv_send_wr wr = {
+        .sg_list = &data,
+        .num_sge = 1,
+        .opcode = IBV_WR_RDMA_WRITE,
+        .send_flags = w->bytes <= l->inline_bytes ? IBV_SEND_INLINE : 0,
+        .wr.rdma = {w->to, w->rkey},
+    };
+
+    post(l, &wr);
+    if (l->state != LINK_UP)
+        return;
+    wr = (struct ibv_send_wr){
+        .sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_RDMA_WRITE, .wr.rdma = {word, word_rkey}};
+    tail = htole64(tail);
+    memcpy(outbox(l, bytes, &sge, &wr), &tail, sizeof tail);
+    post(l, &wr);
 }
 
 // An empty write needs no memory, no credit and no answer but the device's own.

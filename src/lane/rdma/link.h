@@ -6,7 +6,10 @@
 // peer's receive queue never runs dry, and nothing is ever answered "receiver not ready". The last
 // credit is kept for a message that gives credits back, so that two sides without any cannot wait
 // for one another; some more are kept from ring bytes for lines, which must get through when the
-// peer takes nothing off its queue for a while.
+// peer takes nothing off its queue for a while. A peer that does so gets ring bytes all the same:
+// they are written without a message, and then the channel's tail into a word of the peer's, at
+// which it looks for as long as our latest message said so. So bytes never wait in this process,
+// which may not come back to the lane for a long time.
 //
 // Everything here is called under the lane's lock.
 #ifndef SHUNT_LANE_RDMA_LINK_H
@@ -22,7 +25,7 @@
 #define LINK_CREDITS_KEPT 32                 // from ring bytes
 #define LINK_SENDS        256                // of the send queue; messages in flight never fill it
 #define LINK_OWED_MOST    (LINK_CREDITS / 4) // credits that may be owed without telling
-#define LINK_SLOTS_MAX    UINT16_MAX
+#define LINK_SLOTS_MAX    8192
 #define LINK_SEND_BIT     (UINT64_C(1) << 63) // in a wr_id: a send, the number of sends up to it
 
 struct rdma_chan;
@@ -37,9 +40,10 @@ struct rdma_hub {
     uint8_t *notes; // RDMA_NOTE_BYTES for each receive
     struct ibv_mr *notes_mr;
     uint32_t receives, links, max_links;
-    bool armed;     // the completion queue will say when something comes
-    bool has_event; // and has said so, or is about to
-    bool gone;      // the device
+    int peer_silent; // links whose peer may have written tails without a message
+    bool armed;      // the completion queue will say when something comes
+    bool has_event;  // and has said so, or is about to
+    bool gone;       // the device
 };
 
 enum link_state {
@@ -71,9 +75,12 @@ struct rdma_link {
     struct ibv_mr *outbox_mr;
     uint64_t posted, done; // sends
     uint32_t unsignaled;
-    uint32_t credits; // messages that we may send
-    uint32_t owed;    // receives used and posted again, not told to the peer
-    bool starved;     // somebody was refused for want of credits
+    uint32_t credits;        // messages that we may send
+    uint32_t owed;           // receives used and posted again, not told to the peer
+    uint32_t n_silent;       // channels of ours that have bytes there without a message
+    bool peer_silent;        // the peer may have written tails without a message
+    _Atomic uint64_t *words; // of LINK_SLOTS_MAX channels, where the peer does
+    struct ibv_mr *words_mr;
     struct rdma_chan **slots;
     uint32_t n_slots, n_chans;
 };
@@ -110,6 +117,11 @@ struct link_write {
     uint16_t slot;
 };
 void link_write(struct rdma_link *l, const struct link_write *w);
+
+// The same without a message, when link_can_whisper(); tail goes to the peer's word.
+bool link_can_whisper(struct rdma_link *l);
+void link_whisper(struct rdma_link *l, const struct link_write *w, uint64_t tail, uint64_t word,
+                  uint32_t word_rkey);
 // Legal when link_can_note(); n->credits is filled in.
 void link_note(struct rdma_link *l, struct rdma_note *n);
 // Gives credits back when there are many.

@@ -47,10 +47,11 @@ uint32_t mirror_unposted(struct mirror *m, uint32_t *offset)
     return (uint32_t)u64_min(tail - m->posted, m->chan.ring_bytes - *offset);
 }
 
-void mirror_was_posted(struct mirror *m, uint32_t bytes)
+void mirror_was_posted(struct mirror *m, uint32_t bytes, bool quietly)
 {
     m->posted += bytes;
-    m->told.tail += bytes;
+    if (!quietly)
+        m->told.tail += bytes;
 }
 
 // Must consumed bytes be told though they are few?
@@ -109,6 +110,12 @@ void mirror_take_bytes(struct mirror *m, uint32_t bytes)
         return;
     atomic_store(&m->chan.rx->tail, m->came);
     mirror_wake(m, false);
+}
+
+void mirror_take_tail(struct mirror *m, uint64_t tail)
+{
+    if ((int64_t)(tail - m->came) > 0)
+        mirror_take_bytes(m, (uint32_t)(tail - m->came));
 }
 
 void mirror_take_lines(struct mirror *m, const struct rdma_lines *l)

@@ -35,7 +35,8 @@ void mirror_read(const struct mirror *m, struct rdma_lines *l);
 
 // Ring bytes to post next: bytes in a row from *offset in the ring; 0: none.
 uint32_t mirror_unposted(struct mirror *m, uint32_t *offset);
-void mirror_was_posted(struct mirror *m, uint32_t bytes);
+// quietly: the peer is not told how many, but by the next lines.
+void mirror_was_posted(struct mirror *m, uint32_t bytes, bool quietly);
 
 // Must the peer be told l (with the tail that is posted now)? Consumed bytes alone are told when
 // they make a quarter of the ring.
@@ -47,6 +48,8 @@ void mirror_detach(struct mirror *m);
 
 // From the peer: its bytes are in our ring; its lines.
 void mirror_take_bytes(struct mirror *m, uint32_t bytes);
+// Its bytes up to tail; an old tail changes nothing.
+void mirror_take_tail(struct mirror *m, uint64_t tail);
 void mirror_take_lines(struct mirror *m, const struct rdma_lines *l);
 
 // Wakes whoever sleeps on this side's bell; at once: even if nobody has armed.

@@ -5,15 +5,17 @@
 #include "lane/rdma/state.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 
 #define AT_ONCE 16
 
-static struct rdma_link *link_of(uint32_t qp_num)
+// Each device numbers its queue pairs by itself.
+static struct rdma_link *link_of(const struct rdma_hub *h, uint32_t qp_num)
 {
     list_for_each (it, &lane.by_qp[qp_num % QP_BUCKETS]) {
         struct rdma_link *l = list_entry(it, struct rdma_link, by_qp);
 
-        if (l->qp->qp_num == qp_num)
+        if (l->hub == h && l->qp->qp_num == qp_num)
             return l;
     }
     return NULL;
@@ -21,13 +23,44 @@ static struct rdma_link *link_of(uint32_t qp_num)
 
 // ---- messages ----
 
-// Whoever was refused for want of credits may go on.
-static void wake_starved(struct rdma_link *l)
+// The words are read before the completions are taken: whatever was sent before a word was written
+// has been counted when the word is looked at.
+static void read_words(struct rdma_hub *h)
 {
-    l->starved = false;
+    list_for_each (it, &lane.links) {
+        struct rdma_link *l = list_entry(it, struct rdma_link, node);
+
+        for (uint32_t i = 0; l->peer_silent && l->hub == h && i < l->n_slots; i++)
+            if (l->slots[i])
+                l->slots[i]->word = le64toh(atomic_load(&l->words[i]));
+    }
+}
+
+static void take_words(struct rdma_hub *h)
+{
+    list_for_each (it, &lane.links) {
+        struct rdma_link *l = list_entry(it, struct rdma_link, node);
+
+        for (uint32_t i = 0; l->state == LINK_UP && l->hub == h && i < l->n_slots; i++)
+            if (l->slots[i] && l->slots[i]->word) {
+                mirror_take_tail(&l->slots[i]->mirror, l->slots[i]->word);
+                l->slots[i]->word = 0;
+            }
+    }
+}
+
+static void hear_silence(struct rdma_link *l, bool silent)
+{
+    l->hub->peer_silent += silent - l->peer_silent;
+    l->peer_silent = silent;
+}
+
+// Those of whose bytes no message could tell can now.
+static void end_silence(struct rdma_link *l)
+{
     for (uint32_t i = 0; i < l->n_slots; i++)
-        if (l->slots[i])
-            mirror_wake(&l->slots[i]->mirror, false);
+        if (l->slots[i] && l->slots[i]->silent && list_empty(&l->slots[i]->dirty))
+            list_add_tail(&lane.dirty, &l->slots[i]->dirty);
 }
 
 static void take_credits(struct rdma_link *l, uint16_t credits)
@@ -35,8 +68,8 @@ static void take_credits(struct rdma_link *l, uint16_t credits)
     l->credits += credits;
     if (l->credits > LINK_CREDITS)
         link_lose(l, "the peer gives more credits than there are");
-    else if (l->starved && l->credits > LINK_CREDITS_KEPT)
-        wake_starved(l);
+    else if (l->n_silent && l->credits > LINK_CREDITS_KEPT)
+        end_silence(l);
 }
 
 // A slot that has no channel any more belongs to one that both sides have closed.
@@ -72,6 +105,7 @@ static void take_note(struct rdma_link *l, const uint8_t *bytes, uint32_t len)
         take_bytes(l, n.slot, n.bytes);
     else if (n.type == RDMA_NOTE_LINES)
         take_lines(l, &n);
+    hear_silence(l, n.silent);
     take_credits(l, n.credits);
 }
 
@@ -83,6 +117,7 @@ static void received(struct rdma_hub *h, struct rdma_link *l, const struct ibv_w
         link_lose(l, "the peer sends more than it has credits for");
     } else if (wc->opcode == IBV_WC_RECV_RDMA_WITH_IMM) {
         take_bytes(l, rdma_imm_slot(imm), wc->byte_len);
+        hear_silence(l, rdma_imm_silent(imm));
         take_credits(l, rdma_imm_credits(imm));
     } else {
         take_note(l, h->notes + wc->wr_id * RDMA_NOTE_BYTES, MIN(wc->byte_len, RDMA_NOTE_BYTES));
@@ -95,7 +130,7 @@ static void received(struct rdma_hub *h, struct rdma_link *l, const struct ibv_w
 
 static void completed(struct rdma_hub *h, const struct ibv_wc *wc)
 {
-    struct rdma_link *l = link_of(wc->qp_num);
+    struct rdma_link *l = link_of(h, wc->qp_num);
 
     if (!l || l->state == LINK_LOST)
         return; // what a queue pair left behind
@@ -114,9 +149,11 @@ bool hub_poll(struct rdma_hub *h)
 {
     struct ibv_wc wc[AT_ONCE];
     uint64_t notes[AT_ONCE];
-    bool any = false;
+    bool any = false, silent = h->peer_silent != 0;
     int n;
 
+    if (unlikely(silent))
+        read_words(h);
     do {
         uint32_t used = 0;
 
@@ -129,6 +166,8 @@ bool hub_poll(struct rdma_hub *h)
         }
         hub_receive(h, notes, used);
     } while (n == AT_ONCE);
+    if (unlikely(silent))
+        take_words(h);
     h->has_event |= any && h->armed;
     return any;
 }

@@ -27,10 +27,13 @@ struct rdma_chan {
     bool is_answered;      // the peer's OPEN is here
     bool is_closed;        // by its user
     bool tell_loss;        // by the control path
+    bool silent;           // the peer has bytes of which no message told
     bool active;           // this side calls, if there is no link yet
     uint16_t slot, peer_slot;
     uint32_t peer_rkey;
-    uint64_t peer_addr;
+    uint64_t peer_addr, peer_word;
+    uint32_t word_rkey;
+    uint64_t word; // what the peer had written into ours
     uint64_t channel_id;
     struct rdma_endpoint peer;
     union lane_addr local, remote; // of the connection; ports are of no account

@@ -91,7 +91,7 @@ int rdma_parse_hello(const uint8_t *from, size_t len, struct rdma_hello *h)
     return 0;
 }
 
-// ---- open: version, slot, ring bytes, address, rkey, 4 x 0 ----
+// ---- open: version, slot, ring bytes, address, rkey, word's rkey, word, 8 x 0 ----
 
 size_t rdma_pack_open(uint8_t *to, const struct rdma_open *o)
 {
@@ -102,7 +102,9 @@ size_t rdma_pack_open(uint8_t *to, const struct rdma_open *o)
     put(&a, o->ring_bytes, 4);
     put(&a, o->addr, 8);
     put(&a, o->rkey, 4);
-    put(&a, 0, 4);
+    put(&a, o->word_rkey, 4);
+    put(&a, o->word, 8);
+    put(&a, 0, 8);
     return (size_t)(a.to - to);
 }
 
@@ -116,10 +118,12 @@ int rdma_parse_open(const uint8_t *from, size_t len, struct rdma_open *o)
     o->ring_bytes = (uint32_t)get(&a, 4);
     o->addr = get(&a, 8);
     o->rkey = (uint32_t)get(&a, 4);
+    o->word_rkey = (uint32_t)get(&a, 4);
+    o->word = get(&a, 8);
     return 0;
 }
 
-// ---- notes: type, 0, slot, credits, 2 x 0; then what the type says ----
+// ---- notes: type, silent, slot, credits, 2 x 0; then what the type says ----
 
 #define NOTE_HEAD_BYTES  8
 #define NOTE_DATA_BYTES  (NOTE_HEAD_BYTES + 4)
@@ -160,7 +164,8 @@ size_t rdma_pack_note(uint8_t *to, const struct rdma_note *n)
 {
     struct at a = {.to = to};
 
-    put(&a, n->type, 2);
+    put(&a, n->type, 1);
+    put(&a, n->silent, 1);
     put(&a, n->slot, 2);
     put(&a, n->credits, 2);
     put(&a, 0, 2);
@@ -178,7 +183,7 @@ int rdma_parse_note(const uint8_t *from, size_t len, struct rdma_note *n)
     if (len < NOTE_HEAD_BYTES)
         return -EPROTO;
     n->type = (uint8_t)get(&a, 1);
-    get(&a, 1);
+    n->silent = get(&a, 1) != 0;
     n->slot = (uint16_t)get(&a, 2);
     n->credits = (uint16_t)get(&a, 2);
     get(&a, 2);

@@ -15,7 +15,7 @@
 #define RDMA_TOKEN_BYTES    16
 #define RDMA_ENDPOINT_BYTES 20
 #define RDMA_HELLO_BYTES    48 // private data: 56 bytes is what rdma_cm has for a caller's
-#define RDMA_OPEN_BYTES     24
+#define RDMA_OPEN_BYTES     40
 #define RDMA_NOTE_BYTES     64 // of each receive buffer, and the most that is sent by SEND
 
 // How a process can be called: part of its claim, carried by shuntd.
@@ -37,6 +37,8 @@ struct rdma_open {
     uint32_t rkey;
     uint32_t ring_bytes;
     uint16_t slot; // what the sender of this calls the channel
+    uint64_t word; // where the peer may write its tail, 8 bytes
+    uint32_t word_rkey;
 };
 
 // How far one side is: all that it has in the channel's header, and what lies behind it.
@@ -62,6 +64,7 @@ enum rdma_note_type {
 
 struct rdma_note {
     uint8_t type;     // enum rdma_note_type
+    bool silent;      // tails may be written from now on, without a message
     uint16_t slot;    // what the receiver calls the channel
     uint16_t credits; // given back
     uint32_t bytes;   // of RDMA_NOTE_DATA
@@ -86,10 +89,15 @@ enum rdma_relay_type {
     RDMA_RELAY_LINES, // a note of RDMA_NOTE_LINES; the link is gone
 };
 
-// The immediate of a write: whose bytes, and credits given back.
-static inline uint32_t rdma_imm(uint16_t slot, uint16_t credits)
+// The immediate of a write: whose bytes, whether tails may be written from now on without a
+// message, and credits given back.
+static inline uint32_t rdma_imm(uint16_t slot, bool silent, uint16_t credits)
 {
-    return (uint32_t)slot << 16 | credits;
+    return (uint32_t)slot << 16 | (uint32_t)silent << 15 | credits;
+}
+static inline bool rdma_imm_silent(uint32_t imm)
+{
+    return imm >> 15 & 1;
 }
 static inline uint16_t rdma_imm_slot(uint32_t imm)
 {
@@ -97,7 +105,7 @@ static inline uint16_t rdma_imm_slot(uint32_t imm)
 }
 static inline uint16_t rdma_imm_credits(uint32_t imm)
 {
-    return (uint16_t)imm;
+    return imm & 0x7fff;
 }
 
 #endif

@@ -121,6 +121,8 @@ static bool lane_wanted(bool answered, const struct shunt_info *info)
         return answered && info->lane_tx == SHUNT_LANE_KERNEL && info->lane_rx == SHUNT_LANE_KERNEL;
     case SOCK_SHM:
         return answered && info->lane_tx == SHUNT_LANE_SHM && info->lane_rx == SHUNT_LANE_SHM;
+    case SOCK_RDMA:
+        return answered && info->lane_tx == SHUNT_LANE_RDMA && info->lane_rx == SHUNT_LANE_RDMA;
     }
     return false;
 }
@@ -141,7 +143,7 @@ bool sock_lane_ok(int fd, char *why, size_t why_len)
 static void warm(int fd, void (*round)(void *), void *arg)
 {
     char why[256] = "";
-    uint64_t end = now_ms() + WARM_LIMIT_MS;
+    uint64_t end = now_ms() + sock_patience * WARM_LIMIT_MS;
     for (int i = 0; i < WARM_ROUNDS; i++)
         round(arg);
     do {
@@ -185,12 +187,21 @@ void sock_warm(int client, int server)
     warm(server, pair_round, fds);
 }
 
+static struct in_addr server_address(void)
+{
+    struct in_addr addr = {htonl(INADDR_LOOPBACK)};
+    const char *device = getenv("VM_PEER");
+    if (sock_mode == SOCK_RDMA)
+        REQUIRE(device && inet_pton(AF_INET, device, &addr) == 1);
+    return addr;
+}
+
 int sock_listen(struct sockaddr_in *addr)
 {
     socklen_t len = sizeof(*addr);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     REQUIRE(fd >= 0);
-    *addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = server_address()};
     REQUIRE_EQ(bind(fd, (struct sockaddr *)addr, len), 0);
     REQUIRE_EQ(listen(fd, 1024), 0);
     REQUIRE_EQ(getsockname(fd, (struct sockaddr *)addr, &len), 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Runs cases, each in a child of its own with a time limit, and says what happened as TAP.
 //
-//   sock [-m plain|kernel|shm] [TOPIC[/CASE]]...     names may be patterns, as in 'epoll_*'
+//   sock [-m plain|kernel|shm|rdma] [TOPIC[/CASE]]...     names may be patterns, as in 'epoll_*'
 #include "sock.h"
 
 #include <fnmatch.h>
@@ -17,12 +17,13 @@
 #define SKIP_REASON_LEN 200
 
 enum sock_mode sock_mode = SOCK_PLAIN;
+unsigned sock_patience = 1;
 const char *sock_self;
 
 static char *skip_reason; // shared with the cases' processes
 
 static const char *const mode_names[] = {
-    [SOCK_PLAIN] = "plain", [SOCK_KERNEL] = "kernel", [SOCK_SHM] = "shm"};
+    [SOCK_PLAIN] = "plain", [SOCK_KERNEL] = "kernel", [SOCK_SHM] = "shm", [SOCK_RDMA] = "rdma"};
 static const char *const variant_names[] = {[SOCK_PROC] = "proc", [SOCK_THREAD] = "thread"};
 
 // One line to stdout by one write, so that lines of several processes never mix.
@@ -117,7 +118,7 @@ static bool judge(const struct sock_topic *topic, const struct sock_case *sc,
                   enum sock_variant variant, int number)
 {
     char name[128];
-    unsigned limit_s = sc->limit_s ? sc->limit_s : LIMIT_S_DEFAULT;
+    unsigned limit_s = sock_patience * (sc->limit_s ? sc->limit_s : LIMIT_S_DEFAULT);
     snprintf(name, sizeof(name), "%s/%s%s%s", topic->name, sc->name,
              sc->flags & SOCK_BARE ? "" : " ", sc->flags & SOCK_BARE ? "" : variant_names[variant]);
     pid_t pid = fork();
@@ -184,7 +185,7 @@ static enum sock_mode mode_named(const char *name)
         if (strcmp(name, mode_names[i]) == 0)
             return (enum sock_mode)i;
     }
-    fprintf(stderr, "sock: no mode '%s': plain, kernel or shm\n", name);
+    fprintf(stderr, "sock: no mode '%s': plain, kernel, shm or rdma\n", name);
     exit(2);
 }
 
@@ -197,6 +198,7 @@ int main(int argc, char **argv)
         if (opt != 'm')
             return 2;
         sock_mode = mode_named(optarg);
+        sock_patience = sock_mode == SOCK_RDMA ? 6 : 1;
     }
     skip_reason =
         mmap(NULL, SKIP_REASON_LEN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

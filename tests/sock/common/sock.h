@@ -130,7 +130,8 @@ int64_t op_exit(struct conn *self, int64_t status);  // process only: _exit with
 int64_t op_nothing(struct conn *self, int64_t unused);
 
 // ---- bare sockets -----------------------------------------------------------------------------
-// A listening socket on 127.0.0.1, on a port that the kernel chose; its address into addr.
+// A listening socket on 127.0.0.1, in mode rdma on $VM_PEER, on a port that the kernel chose; its
+// address into addr.
 int sock_listen(struct sockaddr_in *addr);
 int sock_connect(const struct sockaddr_in *addr);
 // Both ends in this process.
@@ -154,8 +155,10 @@ enum sock_mode {
     SOCK_PLAIN,  // no Shunt: the kernel defines what is right
     SOCK_KERNEL, // under Shunt, every lane forbidden
     SOCK_SHM,    // under Shunt, switched to shared memory
+    SOCK_RDMA,   // under Shunt, switched to lane rdma, in a guest of ./dev vm
 };
 extern enum sock_mode sock_mode;
+extern unsigned sock_patience; // how many times slower than usual things may be
 
 enum {
     SOCK_NO_THREAD = 1, // only with the peer in another process
