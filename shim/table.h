@@ -34,7 +34,7 @@
     ROW(fcntl64, "as fcntl") \
     ROW(ioctl, "FIONBIO, FIONREAD, SIOCOUTQ count ring and twin; FIOASYNC goes back to the twin") \
     ROW(getsockopt, "TCP_INFO counts the ring's bytes, SHUNT_INFO is answered; the rest is the kernel's") \
-    ROW(setsockopt, "timeouts and SO_RCVLOWAT hold for the ring; what a ring cannot do goes back to the twin") \
+    ROW(setsockopt, "SHUNT_LEAVE leaves the lane for a while; timeouts and SO_RCVLOWAT hold for the ring; what a ring cannot do goes back to the twin") \
     ROW(pidfd_getfd, "the kernel's; the fd that came is looked at") \
     ROW(syscall, "the numbers of this table go to its functions, all others to the kernel") \
     PASS(bind, "the twin is bound") \

@@ -20,7 +20,7 @@ enum chan_want {
     CHAN_WANT_NOTHING = 0,
     CHAN_WANT_CARRIER,  // return to the carrier; I go on reading the ring up to there
     CHAN_WANT_AGAIN,    // return, and send again by the carrier all that I have not consumed
-    CHAN_WANT_ANEW = 4, // with CHAN_WANT_AGAIN: and the channel ends, a new one may follow
+    CHAN_WANT_ANEW = 4, // with either: then the channel ends, and a new one may follow
 };
 
 // One direction, in shared memory.

@@ -131,12 +131,25 @@ int chan_map(struct chan *c, int memfd, int side, int bell, int peer_bell)
     return 0;
 }
 
+bool chan_is_untouched(int memfd, int side)
+{
+    struct chan_shared hdr;
+    const struct chan_dir *tx = &hdr.dir[side & 1], *rx = &hdr.dir[!side];
+
+    return pread(memfd, &hdr, sizeof hdr, 0) == sizeof hdr && !tx->tail && !tx->epoch &&
+           !tx->granted && !tx->hint && !rx->head && !rx->ack && !rx->ready && !rx->want;
+}
+
 int chan_blank(struct chan *c)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
     void *at = mmap(c->shared, map_bytes(c->ring_bytes), PROT_READ | PROT_WRITE, flags, -1, 0);
 
-    return at == MAP_FAILED ? -ENOMEM : 0;
+    if (at == MAP_FAILED)
+        return -ENOMEM;
+    c->pump = NULL;
+    c->pumped = 0;
+    return 0;
 }
 
 int chan_renew(struct chan *c, int memfd, int side, int bell, int peer_bell)

@@ -82,6 +82,9 @@ int chan_map_within(struct chan *c, int arena, uint64_t off, int bell, int peer_
 // What side 0 remembers of a channel that was just laid.
 void chan_begin_on_ring(struct chan_tx *tx, struct chan_rx *rx);
 
+// Has side written nothing yet into the header of the channel?
+bool chan_is_untouched(int memfd, int side);
+
 // Puts zeros of this process alone in the place of c's memory: an idle channel, as it was in the
 // beginning, at the same addresses. Threads that look without a lock at that moment see the one or
 // the other. 0 or -ENOMEM.

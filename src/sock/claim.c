@@ -140,13 +140,6 @@ void conn_decide(struct conn *c, int fd)
 
 // ---- claim ----
 
-// After an earlier channel, or claim.
-static bool too_soon(const struct sock_end *e)
-{
-    return end_has(e, END_RDHUP | END_DEAD | END_TX_SHUT | END_RX_SHUT) ||
-           clock_now_ns() < atomic_load(&e->claim_after_ns);
-}
-
 static bool due(const struct conn *c)
 {
     const struct cm_record *rec = &c->end->rec;
@@ -155,8 +148,6 @@ static bool due(const struct conn *c)
 
     if (c->rule.action == POLICY_REQUIRE)
         return true;
-    if (atomic_load_explicit(&c->end->claim_after_ns, memory_order_relaxed) && too_soon(c->end))
-        return false;
     return carried && carried >= c->rule.after_bytes &&
            (!c->rule.after_ms || clock_now_ns() - c->made_ns >= c->rule.after_ms * NS_PER_MS);
 }
@@ -212,19 +203,6 @@ static void start_lanes(const struct conn *c)
     uint8_t lanes[CM_LANES];
 
     mirror_start(lanes, cm_lanes(&c->rule, &facts, lanes));
-}
-
-void conn_claim(struct conn *c, int fd, bool at_once)
-{
-    if (!at_once && !due(c))
-        return;
-    start_lanes(c);
-    sock_lock(&self.lock, false);
-    if (c->stage == CONN_HOPEFUL && end_has(c->end, END_FROZEN))
-        c->stage = CONN_RAW;
-    else if (c->stage == CONN_HOPEFUL)
-        claim(c, fd);
-    sock_unlock(&self.lock, false);
 }
 
 // Under a rule that requires a lane the connection ends when none was found in time.
@@ -295,6 +273,52 @@ int conn_map(struct conn *c, const struct cm_channel *ch, uint32_t generation)
     return 0;
 }
 
+#define JOIN_NS (1 * NS_PER_S)
+
+// A process of the family may have got a channel and died before it could use it: the peer has
+// mapped that one, and waits there. Under self.lock.
+static bool take_over(struct conn *c, int fd)
+{
+    struct cm_channel ch;
+
+    if (!end_has(c->end, END_SHARED) || !c->end->rec.cookie)
+        return false; // nobody else, or nobody has claimed it yet
+    c->cookie = cookie_of(fd);
+    if (cm_attach(self.cm, fd, c->cookie, clock_now_ns() + JOIN_NS, &ch))
+        return false;
+    sys_close(ch.chunk_fd);
+    ch.chunk_fd = -1;
+    if (!chan_is_untouched(ch.memfd, ch.side) ||
+        conn_map(c, &ch, atomic_load(&c->end->generation))) {
+        close_channel(&ch);
+        return false;
+    }
+    c->registered = true;
+    conn_reason(c, "");
+    end_set(c->end, END_ATTACHED);
+    return true;
+}
+
+// One more channel is not worth it.
+static bool is_over_soon(const struct sock_end *e)
+{
+    return atomic_load_explicit(&e->generation, memory_order_relaxed) &&
+           end_has(e, END_RDHUP | END_DEAD | END_TX_SHUT | END_RX_SHUT);
+}
+
+void conn_claim(struct conn *c, int fd, bool at_once)
+{
+    if (is_over_soon(c->end) || (!at_once && (!due(c) || !end_rested(c->end))))
+        return;
+    start_lanes(c);
+    sock_lock(&self.lock, false);
+    if (c->stage == CONN_HOPEFUL && end_has(c->end, END_FROZEN))
+        c->stage = CONN_RAW;
+    else if (c->stage == CONN_HOPEFUL && !take_over(c, fd))
+        claim(c, fd);
+    sock_unlock(&self.lock, false);
+}
+
 // It stays among the claimed: more is said of it later.
 static void matched_far(struct conn *c, const struct cm_channel *ch)
 {
@@ -336,7 +360,7 @@ static void refused(void *arg, uint64_t cookie, const char *reason)
     }
     conn_reason(c, reason);
     if (end_has(c->end, END_SHARED)) {
-        end_claim_later(c->end); // perhaps only because another process of the family claimed it
+        end_rest(c->end); // perhaps only because another process of the family claimed it
         c->stage = CONN_HOPEFUL;
         return;
     }
@@ -406,8 +430,6 @@ void conn_answers(uint64_t wait_ns)
 }
 
 // ---- joining a channel that another process has ----
-
-#define JOIN_NS (1 * NS_PER_S)
 
 // Another process of the family has the channel; without it nothing can be read or written here,
 // and a reset is better than bytes that are missing.

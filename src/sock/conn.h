@@ -37,12 +37,13 @@ struct conn {
     bool live;                      // taken from the pool and not given back; under self.lock
     bool registered;                // shuntd counts this process among the channel's holders
     _Atomic bool epoll_up;          // the epoll sets watch the bell (epoll.c)
-    bool inherited;             // others may hold the socket without knowing our end: never offered
-    struct conn_far *far;       // of a mirrored channel (mirror.h); NULL: the peer shares it
-    struct sock_end *end;       // NULL before the first use and for listeners
-    struct chan chan;           // chan.shared NULL until CONN_MAPPED; blank when that is over
-    uint32_t generation;        // of chan; behind the end's: another process has ended the channel
-    struct policy_outcome rule; // good from the first use on
+    bool inherited;       // others may hold the socket without knowing our end: never offered
+    struct conn_far *far; // of a mirrored channel (mirror.h); NULL: the peer shares it
+    struct sock_end *end; // NULL before the first use and for listeners
+    struct chan chan;     // chan.shared NULL until CONN_MAPPED; blank when that is over
+    uint32_t generation;  // of chan; behind the end's: another process has ended the channel
+#define CONN_NO_CHANNEL UINT32_MAX       // it is blank
+    struct policy_outcome rule;          // good from the first use on
     _Atomic uint64_t early_tx, early_rx; // bytes carried before there was an end to count them in
     uint64_t made_ns;                    // when it was connected
     uint32_t hint_seen;                  // value of the peer's hint that was acted upon

@@ -47,8 +47,8 @@ struct sock_end {
     alignas(64) _Atomic uint32_t flags; // enum end_flag
     _Atomic uint32_t generation;        // counts the channels that have ended
     _Atomic uint64_t looked_ticks;      // when the twin was looked at last
-    _Atomic uint64_t claim_after_ns;    // not sooner, so that a bad lane is not tried all the time
-    uint64_t claim_delay_ns;
+    _Atomic uint64_t rest_until_ns; // on the carrier, so that a bad lane is not tried all the time
+    uint64_t rest_ns;
     _Atomic int rouse; // rings of our bell that are passed on, after a move that sleepers must see
 };
 
@@ -74,8 +74,9 @@ static inline bool end_alone(const struct sock_end *e)
     return __libc_single_threaded && !end_has(e, END_SHARED);
 }
 
-// The next claim has to wait, the longer the more often one went wrong lately (leave.c).
-void end_claim_later(struct sock_end *e);
+// Stay on the carrier for some time, the longer the more often that was needed lately (leave.c).
+void end_rest(struct sock_end *e);
+bool end_rested(const struct sock_end *e);
 
 // Where an end lives.
 struct end_place {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Leaving a lane for a while.
 //
-// Either side asks for its unread bytes by the twin (CHAN_WANT_AGAIN) and says that the channel is
-// to end; the other one answers by asking the same. Who has both directions with the twin, nothing
-// left to send again, and the promise of both producers to stay there, needs the channel no more:
-// its last words to the peer stand in the header, which the peer has mapped itself. So each side
-// ends the channel on its own, and claims the connection anew; the next channel is made when both
-// have done so, and begins at epoch 0.
+// A side that leaves sends by the twin from then on, and asks the other one to do the same. Bytes
+// that have arrived are read from the ring as before; a mirrored channel, where some may be lost,
+// holds its consumer instead, and what it has not read is sent again by the twin. Who has both
+// directions with the twin, nothing left to send again, and the promise of both producers to stay
+// there, needs the channel no more: its last words to the peer stand in the header, which the peer
+// has mapped itself. So each side ends the channel on its own, and claims the connection anew at
+// once, so that shuntd forgets the old channel; the next one is made when both have done so, and
+// begins at epoch 0.
 //
 // An ended channel is blanked and not unmapped: threads that look at rings without a lock find an
 // idle one. Other processes that share the end find it by its generation.
@@ -18,9 +20,9 @@
 
 #include <fcntl.h>
 
-#define CLAIM_FIRST_NS (1 * NS_PER_MS)
-#define CLAIM_LAST_NS  (1 * NS_PER_S)
-#define CLAIM_CALM_NS  (10 * NS_PER_S) // a lane that held so long was a good one
+#define REST_FIRST_NS (1 * NS_PER_MS)
+#define REST_LAST_NS  (1 * NS_PER_S)
+#define CALM_NS       (10 * NS_PER_S) // a lane that held so long was a good one
 
 static void ring_own(struct conn *c)
 {
@@ -40,12 +42,25 @@ void conn_lane_lost(struct conn *c, int fd, const char *reason)
     conn_reason(c, reason);
     sock_lock(&e->rx_lock, alone);
     if (conn_current(c)) {
-        end_set(e, END_LEAVING | END_HOLD);
+        end_set(e, c->far ? END_LEAVING | END_HOLD : END_LEAVING);
         atomic_store(&c->chan.rx->ready, 0);
-        chan_ask(&c->chan, CHAN_WANT_AGAIN | CHAN_WANT_ANEW);
+        chan_ask(&c->chan,
+                 c->far ? CHAN_WANT_AGAIN | CHAN_WANT_ANEW : CHAN_WANT_CARRIER | CHAN_WANT_ANEW);
     }
     sock_unlock(&e->rx_lock, alone);
     ring_own(c);
+}
+
+// On shared memory our own direction need not be asked for.
+static void leave_tx(struct conn *c)
+{
+    struct sock_end *e = c->end;
+    bool alone = end_alone(e);
+
+    sock_lock(&e->tx_lock, alone);
+    if (!c->far)
+        conn_tx_return(c);
+    sock_unlock(&e->tx_lock, alone);
 }
 
 // ---- is it over? ----
@@ -90,25 +105,33 @@ bool conn_is_home(struct conn *c, int fd)
 
 // ---- the end ----
 
-void end_claim_later(struct sock_end *e)
+void end_rest(struct sock_end *e)
 {
-    uint64_t now_ns = clock_now_ns(), after_ns = atomic_load(&e->claim_after_ns);
+    uint64_t now_ns = clock_now_ns(), until_ns = atomic_load(&e->rest_until_ns);
 
-    if (now_ns > after_ns + CLAIM_CALM_NS)
-        e->claim_delay_ns = CLAIM_FIRST_NS;
+    if (now_ns > until_ns + CALM_NS)
+        e->rest_ns = REST_FIRST_NS;
     else
-        e->claim_delay_ns = MIN(2 * e->claim_delay_ns, CLAIM_LAST_NS);
-    atomic_store(&e->claim_after_ns, now_ns + e->claim_delay_ns);
+        e->rest_ns = MIN(2 * e->rest_ns, REST_LAST_NS);
+    atomic_store(&e->rest_until_ns, now_ns + e->rest_ns);
+}
+
+bool end_rested(const struct sock_end *e)
+{
+    uint64_t until_ns = atomic_load_explicit(&e->rest_until_ns, memory_order_relaxed);
+
+    return likely(!until_ns) || clock_now_ns() >= until_ns;
 }
 
 static void start_over(struct sock_end *e)
 {
     e->tx.head = e->tx.tail = e->rx.head = e->rx.tail = 0;
+    e->again_from = e->again_to = 0;
     atomic_store(&e->tx.epoch, 0);
     atomic_store(&e->rx.epoch, 0);
     end_clear(e, END_READY | END_ATTACHED | END_LEAVING | END_HOLD);
     atomic_fetch_add(&e->generation, 1);
-    end_claim_later(e);
+    end_rest(e);
 }
 
 // Under self.lock and both locks of the end.
@@ -118,6 +141,7 @@ static bool forget_channel(struct conn *c)
         mirror_free(c);
     if (chan_blank(&c->chan))
         return false; // no memory for it: at the next call
+    c->generation = CONN_NO_CHANNEL;
     c->hint_seen = 0;
     c->stage = end_has(c->end, END_FROZEN) ? CONN_RAW : CONN_HOPEFUL;
     return true;
@@ -144,8 +168,6 @@ static void end_channel(struct conn *c, bool shared_part)
     ended = ended && (!c->far || mirror_told(c)) && forget_channel(c);
     if (ended && shared_part)
         start_over(e);
-    if (ended)
-        c->generation = atomic_load(&e->generation);
     unlock_both(e, alone);
     if (ended) {
         conn_rouse(c);
@@ -158,13 +180,19 @@ static void end_channel(struct conn *c, bool shared_part)
 
 void conn_leave(struct conn *c, int fd)
 {
+    bool far;
+
     conn_serve(c, fd);
+    leave_tx(c);
     if (!conn_is_home(c, fd))
         return;
+    far = c->far;
     // nobody may block in the kernel's recv while READY; now everything comes from there
     end_clear(c->end, END_READY);
     unwatch(c);
     end_channel(c, true);
+    if (!far)
+        conn_claim(c, fd, true); // a lane to another host may need the rest itself
 }
 
 void conn_let_go(struct conn *c)

@@ -225,7 +225,8 @@ static void give_up(struct conn *c, const char *why)
         conn_reason(c, why);
         mirror_free(c);
         chan_blank(&c->chan);
-        end_claim_later(c->end);
+        c->generation = CONN_NO_CHANNEL;
+        end_rest(c->end);
         c->stage = end_has(c->end, END_FROZEN) ? CONN_RAW : CONN_HOPEFUL;
     }
     sock_unlock(&self.lock, false);

@@ -164,7 +164,9 @@ int conn_send_again(struct conn *c, int fd)
 {
     struct sock_end *e = c->end;
 
-    while (conn_current(c) && e->again_from != e->again_to) {
+    if (!conn_current(c))
+        return 0;
+    while (e->again_from != e->again_to) {
         const uint8_t *at = c->chan.tx_ring + (e->again_from & (c->chan.ring_bytes - 1));
         long n = sys_call(SYS_sendto, fd, at, e->again_to - e->again_from,
                           MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
@@ -173,7 +175,7 @@ int conn_send_again(struct conn *c, int fd)
             return (int)n;
         e->again_from += (uint64_t)n;
     }
-    if (e->again_to && conn_current(c)) {
+    if (e->again_to) {
         // the ring would go on from where its consumer stopped
         e->tx.tail = e->tx.head;
         atomic_store_explicit(&c->chan.tx->tail, e->tx.tail, memory_order_release);
@@ -403,10 +405,6 @@ static void advance_mapped(struct conn *c, int fd)
 {
     struct sock_end *e = c->end;
 
-    if (unlikely(!conn_current(c))) {
-        conn_let_go(c);
-        return;
-    }
     if (unlikely(end_has(e, END_LEAVING))) {
         conn_leave(c, fd);
         return;
@@ -440,6 +438,8 @@ static bool is_early(struct conn *c)
 
 void conn_advance(struct conn *c, int fd)
 {
+    if (c->stage == CONN_MAPPED && unlikely(!conn_current(c)))
+        conn_let_go(c);
     switch ((enum conn_stage)c->stage) {
     case CONN_FRESH:
         if (!is_early(c))

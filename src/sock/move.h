@@ -56,8 +56,8 @@ int conn_renew(struct conn *c, const struct cm_channel *ch);
 // Is all that conn_lane_lost() began done? Follows the peer meanwhile. Inside, no lock held.
 bool conn_is_home(struct conn *c, int fd);
 
-// Maps the channel that shuntd made, in the place of one that has ended. Under self.lock. 0: the fds
-// are taken over.
+// Maps the channel that shuntd made, in the place of one that has ended. Under self.lock. 0: the
+// fds are taken over.
 int conn_map(struct conn *c, const struct cm_channel *ch, uint32_t generation);
 
 #endif

@@ -94,12 +94,27 @@ static bool is_mirrored(int level, int name)
             name == SO_SNDTIMEO_NEW || name == SO_RCVLOWAT);
 }
 
+static int set_shunt(struct conn *c, int fd, int name, const void *val, socklen_t len)
+{
+    if (name != SHUNT_LEAVE)
+        return -ENOPROTOOPT;
+    if (!val || len != sizeof(int))
+        return -EINVAL;
+    sock_enter();
+    if (*(const int *)val) {
+        conn_advance(c, fd);
+        conn_lane_lost(c, fd, "the program asked to leave the lane");
+    }
+    sock_leave();
+    return 0;
+}
+
 int sock_setsockopt(struct conn *c, int fd, int level, int name, const void *val, socklen_t len)
 {
     int err;
 
     if (level == SOL_SHUNT)
-        return -ENOPROTOOPT;
+        return set_shunt(c, fd, name, val, len);
     if (is_twins(level, name) && !is_off(name, val, len))
         sock_hand_over(c, fd, "a socket option that only the kernel knows");
     err = (int)sys_call(SYS_setsockopt, fd, level, name, val, len);

@@ -15,11 +15,11 @@
 #include <stdint.h>
 
 struct sock_thread {
-    int depth;             // sock_enter() without its sock_leave()
-    volatile bool pending; // a handler was put off
-    int tid;               // 0: not asked yet
-    uintptr_t handler_frame;      // of the innermost handler of the program's; 0: none
-    int vfork_parent;      // tid of the parent while a vfork child may be running in its memory
+    int depth;               // sock_enter() without its sock_leave()
+    volatile bool pending;   // a handler was put off
+    int tid;                 // 0: not asked yet
+    uintptr_t handler_frame; // of the innermost handler of the program's; 0: none
+    int vfork_parent;        // tid of the parent while a vfork child may be running in its memory
     volatile uint32_t interrupts; // handlers without SA_RESTART that have run in this thread
     volatile uint32_t restarts;   // handlers with SA_RESTART that have run
 };

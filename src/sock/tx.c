@@ -73,14 +73,15 @@ static ssize_t ring_put(struct conn *c, int fd, struct iov_pos *p)
 
 // ---- the twin ----
 
-// Enters the kernel's send, so that nobody moves the direction meanwhile. False: it is moving.
+// Enters the kernel's send, so that nobody moves the direction meanwhile. False: it is moving, or
+// has moved, perhaps by a channel that this process does not know yet.
 static bool raw_enter(struct conn *c, bool counted)
 {
     if (!counted)
         return true;
     atomic_fetch_add(&c->end->tx_raw, 1);
     if (!(atomic_load(&c->end->flags) & END_MOVING) &&
-        (!conn_tx_ring(c) || end_has(c->end, END_TX_SHUT | END_DEAD)))
+        (!(atomic_load(&c->end->tx.epoch) & 1) || end_has(c->end, END_TX_SHUT | END_DEAD)))
         return true;
     atomic_fetch_sub(&c->end->tx_raw, 1);
     return false;

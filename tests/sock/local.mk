@@ -13,7 +13,8 @@ tests_sock_sock_SOURCES = \
 	tests/sock/messages.c tests/sock/splice.c tests/sock/fds.c tests/sock/stdio.c \
 	tests/sock/signals.c tests/sock/threads.c \
 	tests/sock/fork.c tests/sock/exec.c tests/sock/options.c tests/sock/oob.c \
-	tests/sock/death.c tests/sock/many.c tests/sock/integrity.c tests/sock/others.c
+	tests/sock/death.c tests/sock/many.c tests/sock/integrity.c tests/sock/leave.c \
+	tests/sock/others.c
 
 dist_check_SCRIPTS += tests/sock/run.sh tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh
 TESTS += tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh

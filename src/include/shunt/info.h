@@ -8,13 +8,19 @@
 //
 // The shim answers, never the kernel: a program that does not run under Shunt gets ENOPROTOOPT or
 // EOPNOTSUPP, as does a socket that is not TCP. The call never blocks and changes nothing.
+//
+// setsockopt(fd, SOL_SHUNT, SHUNT_LEAVE, &one, sizeof one) brings the connection back to the
+// kernel's TCP, in the calls that both programs make from then on, and lets it move again after a
+// while. It does nothing to a connection that has not moved, and never blocks; no byte is lost or
+// doubled.
 #ifndef SHUNT_INFO_H
 #define SHUNT_INFO_H
 
 #include <stdint.h>
 
-#define SOL_SHUNT  0x5348 // "SH": a level that no protocol of Linux has
-#define SHUNT_INFO 1      // struct shunt_info, read only
+#define SOL_SHUNT   0x5348 // "SH": a level that no protocol of Linux has
+#define SHUNT_INFO  1      // struct shunt_info, read only
+#define SHUNT_LEAVE 2      // int, write only: not 0 to leave the lane for a while
 
 enum shunt_lane {
     SHUNT_LANE_KERNEL = 0, // the kernel's TCP, where every connection starts
