@@ -122,8 +122,11 @@ static void flush(struct link *link)
         }
         link->out_at += (size_t)n;
     }
-    if (link->out_at == link->out_end)
+    if (link->out_at == link->out_end) { // links are many, and mostly idle
+        free(link->out);
+        link->out = NULL;
         link->out_at = link->out_end = 0;
+    }
     watch_out(link, link->out_end > 0);
 }
 
@@ -135,7 +138,8 @@ static bool make_out(struct link *link)
         link_end(link, LINK_LOST, "no memory");
         return false;
     }
-    memmove(link->out, link->out + link->out_at, link->out_end - link->out_at);
+    if (link->out_at)
+        memmove(link->out, link->out + link->out_at, link->out_end - link->out_at);
     link->out_end -= link->out_at;
     link->out_at = 0;
     return true;

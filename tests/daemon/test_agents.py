@@ -605,7 +605,7 @@ def one_way_blocked_still_matches():
 
 @test
 def hosts_without_shuntd_cost_nothing():
-    with Pair(b=False, absent_s=2) as p:
+    with Pair(b=False, absent_s=600) as p:
         p.b.run("nft", f"add table inet cut; add chain inet cut in "
                 f"{{ type filter hook input priority 0; }}; "
                 f"add rule inet cut in tcp dport {PORT} drop")
@@ -619,17 +619,12 @@ def hosts_without_shuntd_cost_nothing():
         assert worst < 1000000, f"a claim took {worst} us"  # waiting for a SYN takes 3 s
         p.client.expect(r"noted \d+ rdma: the peer's shuntd: it does not answer")
         p.a.wait_count("agent_absent", 50)
-        counts = p.a.counts()
-        assert 50 <= counts["agent_tries_total"] <= 150, counts
-        before = counts
         for n in range(50):
             p.client.ask(f"many 20 10.77.{n + 1}.1 9000", "many 20")
-        time.sleep(0.5)
+        p.a.wait_count("claims", 2000)
         counts = p.a.counts()
-        tries = counts["agent_tries_total"] - before["agent_tries_total"]
-        assert tries <= 100, f"{tries} further attempts for 1000 claims"
-        assert counts["agent_spared_total"] + tries >= 900, counts
-        assert counts["claims"] == 2000
+        assert counts["agent_tries_total"] == counts["agent_failures_total"] == 50, counts
+        assert counts["agent_spared_total"] >= 1000, counts
 
 
 @test

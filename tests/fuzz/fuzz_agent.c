@@ -302,6 +302,19 @@ static void say_input(int sock, uint8_t how, const uint8_t *data, size_t size)
     run(4);
 }
 
+// First the end of file, then a reset: in TIME_WAIT the ports would run out.
+static void hang_up(int sock)
+{
+    const struct linger at_once = {1, 0};
+
+    shutdown(sock, SHUT_WR);
+    run(2);
+    drain(sock);
+    setsockopt(sock, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(sock);
+    run(2);
+}
+
 static int take_call(void)
 {
     struct pollfd pfd = {fake, POLLIN, 0};
@@ -331,8 +344,7 @@ static void talk(uint8_t how, const uint8_t *data, size_t size)
         if ((how & 31) == (GREETING | HELLO | OPENER | BODIES | YES))
             say_yes(sock);
         say_input(sock, how, data, size);
-        close(sock);
-        run(2);
+        hang_up(sock);
     }
     close(unix_pair[0]);
     run(2);
@@ -352,8 +364,8 @@ static void still_works(void)
     n = recv(sock, bytes, sizeof bytes, MSG_DONTWAIT);
     if (n < 40 || count[COUNT_AGENT_LINKS] != 1)
         abort();
-    close(sock);
-    run(4);
+    hang_up(sock);
+    run(2);
 }
 
 static int n_fds(void)
