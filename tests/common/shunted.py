@@ -10,7 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-CONFIG = 'rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; } );\n'
+LANE = os.environ.get("SHUNT_TEST_LANE", "shm")
+CONFIG = f'rules = ( {{ name = "all"; lanes = [ "{LANE}" ]; after_bytes = 0; after_ms = 0; }} );\n'
 # A program that starts with these would not run as it does without Shunt.
 OURS = ("LD_PRELOAD", "SHUNT_SOCKET", "SHUNT_CONFIG", "SHUNT_PROFILE", "SHUNT_LOG")
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Clients that check every answer, run by the tests of real programs: clients.py NAME PORT. They say
 "good" when all was right, else they raise."""
+import os
 import random
 import socket
 import sys
@@ -9,7 +10,8 @@ import threading
 
 
 def connect(port):
-    sock = socket.create_connection(("127.0.0.1", port), timeout=30)
+    host = os.environ.get("SHUNT_TEST_HOST", "127.0.0.1")
+    sock = socket.create_connection((host, port), timeout=30)
     return sock, sock.makefile("rb")
 
 

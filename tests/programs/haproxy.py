@@ -16,26 +16,26 @@ defaults
     timeout client 20s
     timeout server 20s
 frontend in
-    bind 127.0.0.1:{front}
+    bind {host}:{front}
     default_backend out
 backend out
     {option}
-    server one 127.0.0.1:{back}
+    server one {host}:{back}
 """
 
 
 def proxied(way, nginx, option):
     front = live.free_port()
     conf = way.dir / f"haproxy.{front}"
-    conf.write_text(CONFIG.format(front=front, back=nginx.port, option=option))
+    conf.write_text(CONFIG.format(host=live.HOST, front=front, back=nginx.port, option=option))
     haproxy = way.start(["haproxy", "-db", "-f", conf], front)
-    base = f"http://127.0.0.1:{front}"
+    base = f"http://{live.HOST}:{front}"
     for name in nginx.digests:
         fetch_ok(way, nginx, f"{base}/{name}", name)
     load = threading.Thread(target=wrk_ok, args=(way, f"{base}/page"))
     load.start()
-    way.on_shm(front, "what comes to haproxy is")
-    way.on_shm(nginx.port, "what goes on to nginx is")
+    way.on_lane(front, "what comes to haproxy is")
+    way.on_lane(nginx.port, "what goes on to nginx is")
     load.join()
     way.stop(haproxy)
 

@@ -8,8 +8,8 @@ def body(way):
     port = live.free_port()
     data = live.some_bytes(16 << 20)
     (way.dir / "file").write_bytes(data)
-    way.start(["/usr/bin/python3", "-m", "http.server", "--bind", "127.0.0.1", port], port)
-    url = f"http://127.0.0.1:{port}/file"
+    way.start(["/usr/bin/python3", "-m", "http.server", "--bind", live.HOST, port], port)
+    url = f"http://{live.HOST}:{port}/file"
     way.ok(way.run(["curl", "-sSf", url]) == data, "curl gets the file")
     way.ok(way.run(["curl", "-sSf", "--limit-rate", "20M", url]) == data, "and slowly")
     way.ok(b"File not found" in way.run(["curl", "-sS", url + "-not"]), "404 is 404")

@@ -8,9 +8,9 @@ import live
 
 def body(way):
     port = live.free_port()
-    way.start(["iperf3", "-s", "-B", "127.0.0.1", "-p", port], port)
+    way.start(["iperf3", "-s", "-B", live.HOST, "-p", port], port)
     for words in (["-n", "256M"], ["-n", "256M", "-R"], ["-t", "2", "--bidir"], ["-t", "1", "-Z"]):
-        said = json.loads(way.run(["iperf3", "-c", "127.0.0.1", "-p", port, "-P", "4", "-J", *words]))
+        said = json.loads(way.run(["iperf3", "-c", live.HOST, "-p", port, "-P", "4", "-J", *words]))
         end = said["end"]
         sent, got = end["sum_sent"]["bytes"], end["sum_received"]["bytes"]
         # What is under way when the clock ends is sent and not received.

@@ -15,14 +15,18 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "common"))
-from shunted import Shunt, Tap, as_user, build_dir, plain_env  # noqa: E402
+from shunted import LANE, Shunt, Tap, as_user, build_dir, plain_env  # noqa: E402
 
 LISTEN = "0A"  # of /proc/net/tcp
+# Where servers listen: a guest's tests say an address that is reached over its devices.
+HOST = os.environ.get("SHUNT_TEST_HOST", "127.0.0.1")
+# How many times longer things may take here.
+SLOW = int(os.environ.get("SHUNT_TEST_SLOW", "1"))
 
 
 def free_port():
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
+        s.bind((HOST, 0))
         return s.getsockname()[1]
 
 
@@ -36,7 +40,7 @@ def listens(port):
 
 
 def wait_until(good, what, seconds=15):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SLOW
     while not good():
         if time.monotonic() > end:
             raise RuntimeError(f"after {seconds} s still not so: {what}")
@@ -87,7 +91,7 @@ class Way:
     def run(self, command, data=None, seconds=60, env=None):
         """What a program says on stdout; it must end well and in time."""
         done = subprocess.run(self.command(command), env=self.env(env), cwd=self.dir, input=data,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, **self.who)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds * SLOW, **self.who)
         if done.returncode != 0:
             raise RuntimeError(f"{command}: exit status {done.returncode}: "
                                f"{(done.stderr + done.stdout)[-600:].decode(errors='replace')}")
@@ -106,16 +110,16 @@ class Way:
         return {(c["lane_tx"], c["lane_rx"]) for c in self.shunt.stat()["connections"]
                 if c["local"].endswith(ends) or c["remote"].endswith(ends)}
 
-    def on_shm(self, port, what):
-        """Under Shunt, that connections to a port are on shared memory by now, or soon.
+    def on_lane(self, port, what):
+        """Under Shunt, that connections to a port are on the lane by now, or soon.
 
         Not all at once: a server that closes after so many requests always has some that just began."""
         if self.shunt:
-            found, end = False, time.monotonic() + 5
+            found, end = False, time.monotonic() + 5 * SLOW
             while not found and time.monotonic() < end:
                 time.sleep(0.1)
-                found = ("shm", "shm") in self.lanes(port)
-            self.ok(found, f"{what} on shm")
+                found = (LANE, LANE) in self.lanes(port)
+            self.ok(found, f"{what} on {LANE}")
 
     def stop(self, process):
         if process.poll() is None:

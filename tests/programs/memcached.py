@@ -9,7 +9,7 @@ import live
 def body(way):
     port = live.free_port()
     user = ["-u", "root"] if os.getuid() == 0 else []
-    way.start(["memcached", "-l", "127.0.0.1", "-p", port, "-t", "4", *user], port)
+    way.start(["memcached", "-l", live.HOST, "-p", port, "-t", "4", *user], port)
     for _ in range(2):
         way.ok(way.client("memcached", port) == b"good\n", "every value comes back")
 

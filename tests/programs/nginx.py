@@ -12,7 +12,7 @@ def reload_under_load(way, nginx, base):
                             kwargs={"closing": True})
     old = nginx.workers()
     load.start()
-    way.on_shm(nginx.port, "the load is")
+    way.on_lane(nginx.port, "the load is")
     nginx.control("-s", "reload")
     live.wait_until(lambda: nginx.workers() and not nginx.workers() & old,
                     "the workers are new ones", 30)
@@ -23,7 +23,7 @@ def reload_under_load(way, nginx, base):
 
 def body(way):
     nginx = Nginx(way)
-    base = f"http://127.0.0.1:{nginx.port}"
+    base = f"http://{live.HOST}:{nginx.port}"
     nginx.start()
     try:
         for name in nginx.digests:

@@ -21,7 +21,7 @@ http {{
     client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
     uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
     server {{
-        listen 127.0.0.1:{port} reuseport;
+        listen {host}:{port} reuseport;
         root {dir}/www;
         location /once/ {{ alias {dir}/www/; keepalive_timeout 0; }}
         location /copied/ {{ alias {dir}/www/; sendfile off; output_buffers 2 64k; }}
@@ -43,7 +43,7 @@ class Nginx:
             self.digests[name] = live.digest(data)
         self.conf = way.dir / "nginx.conf"
         user = "user root;" if os.getuid() == 0 else ""
-        self.conf.write_text(CONFIG.format(dir=way.dir, port=self.port, user=user))
+        self.conf.write_text(CONFIG.format(dir=way.dir, host=live.HOST, port=self.port, user=user))
 
     def control(self, *words):
         self.way.run(["nginx", "-e", self.way.dir / "log.nginx", "-c", self.conf, *words])

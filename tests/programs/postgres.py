@@ -20,13 +20,15 @@ class Postgres:
         self.bin = PLACES[-1]
         way.run([self.bin / "initdb", "-D", self.data, "-A", "trust", "-U", "me", "--no-sync",
                  "--locale", "C", "-E", "UTF8"])
+        with (self.data / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {live.HOST}/24 trust\n")
         way.start([self.bin / "postgres", "-D", self.data, "-p", self.port,
-                   "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+                   "-c", f"listen_addresses={live.HOST}", "-c", "unix_socket_directories=",
                    "-c", "fsync=off"], self.port)
         live.wait_until(self.ready, "postgres is ready")
 
     def to(self):
-        return ["-h", "127.0.0.1", "-p", self.port, "-U", "me"]
+        return ["-h", live.HOST, "-p", self.port, "-U", "me"]
 
     def ready(self):
         command = [str(word) for word in [self.bin / "pg_isready", "-q", "-d", "postgres",

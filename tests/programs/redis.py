@@ -5,18 +5,19 @@ import live
 
 
 def server(way, port, *more):
-    return way.start(["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
+    return way.start(["redis-server", "--port", port, "--bind", live.HOST, "--save", "",
+                      "--protected-mode", "no",
                       "--enable-debug-command", "local", "--dbfilename", f"{port}.rdb",
                       "--dir", way.dir, *more], port)
 
 
 def cli(way, port, *words):
-    return way.run(["redis-cli", "-p", port, *words]).decode().strip()
+    return way.run(["redis-cli", "-h", live.HOST, "-p", port, *words]).decode().strip()
 
 
 def replica(way, port):
     other = live.free_port()
-    server(way, other, "--replicaof", f"127.0.0.1 {port}")
+    server(way, other, "--replicaof", f"{live.HOST} {port}")
     live.wait_until(lambda: "master_link_status:up" in cli(way, other, "info", "replication"),
                     "the replica is in step")
     way.ok(way.client("redis", port) == b"good\n", "pipelines are right beside a replica")
@@ -24,7 +25,7 @@ def replica(way, port):
     same = cli(way, port, "debug", "digest")
     live.wait_until(lambda: cli(way, other, "debug", "digest") == same, "same digest")
     way.ok(len(same) == 40 and same.strip("0"), "the replica has the same data")
-    way.on_shm(port, "the replica's link is")
+    way.on_lane(port, "the replica's link is")
 
 
 def save(way, port):
@@ -46,7 +47,7 @@ def body(way):
     way.ok(cli(way, port, "set", "answer", "42") == "OK", "set")
     way.ok(cli(way, port, "get", "answer") == "42", "get")
     way.ok(way.client("redis", port) == b"good\n", "pipelines are right")
-    way.run(["redis-benchmark", "-p", port, "-n", "20000", "-c", "30", "-P", "8", "-q",
+    way.run(["redis-benchmark", "-h", live.HOST, "-p", port, "-n", "20000", "-c", "30", "-P", "8", "-q",
              "-t", "set,get,incr,lpush,lrange_100"])
     way.ok(True, "redis-benchmark runs")
     cli(way, port, "flushall")

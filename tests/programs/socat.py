@@ -8,9 +8,9 @@ def body(way):
     data = live.some_bytes(3 << 20)
     for target in ("EXEC:cat", "EXEC:cat,nofork", "SYSTEM:cat"):
         port = live.free_port()
-        server = way.start(["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork", target], port)
+        server = way.start(["socat", f"TCP-LISTEN:{port},bind={live.HOST},reuseaddr,fork", target], port)
         for _ in range(3):
-            back = way.run(["socat", "-t10", "-", f"TCP:127.0.0.1:{port}"], data)
+            back = way.run(["socat", "-t10", "-", f"TCP:{live.HOST}:{port}"], data)
             way.ok(back == data, f"{target} gives back what it gets")
         way.ok(way.client("echo", port) == b"good\n", f"{target} serves four at once")
         way.stop(server)

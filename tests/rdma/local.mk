@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Tests that need verbs devices: `./dev test rdma` runs those of RDMA_TESTS in one guest of ./dev vm, and
 # those of RDMA_PAIR_TESTS in two. They can be scripts or programs of the build.
-RDMA_TESTS += tests/rdma/smoke.py
+RDMA_TESTS += tests/rdma/smoke.py tests/programs/http_server.py
 RDMA_PAIR_TESTS += tests/rdma/two_hosts.py
-EXTRA_DIST += $(filter %.py %.sh,$(RDMA_TESTS) $(RDMA_PAIR_TESTS)) tests/rdma/run tests/rdma/guest.py
+EXTRA_DIST += $(filter tests/rdma/%.py tests/rdma/%.sh,$(RDMA_TESTS) $(RDMA_PAIR_TESTS)) tests/rdma/run tests/rdma/guest.py
