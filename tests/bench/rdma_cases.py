@@ -23,6 +23,8 @@ SERVER_CPU, CLIENT_CPU = 0, 1
 HERE, THERE = os.environ.get("VM_ADDR"), os.environ.get("VM_PEER")
 # What a program may take beside its measured time: it is emulated, and so is its start.
 GRACE_S = 30
+# How long a connection may take to come onto the lane.
+PROBE_S = 10
 
 Case = namedtuple("Case", "name unit better ways measure")
 CASES = []
@@ -152,9 +154,10 @@ def _connections(turn):
 
 
 def shunt_lacks(build, log):
-    """Why Shunt's sockets cannot be measured on lane rdma, or None: seen on a connection of its own."""
-    turn = Turn("balanced", 3, build, log)
-    load = [build / "tests/bench/pingpong", "--time", 3, "--address", THERE]
+    """Why Shunt's sockets cannot be measured on lane rdma, or None: seen on a connection of its own, which
+    sleeps, so that shuntd has a core."""
+    turn = Turn("balanced", PROBE_S, build, log)
+    load = [build / "tests/bench/pingpong", "--time", PROBE_S, "--wait", "block", "--address", THERE]
     try:
         with turn.server(*load) as program:
             while program.process.poll() is None:
