@@ -39,9 +39,10 @@ bool pumps_arm_all(struct pump_sleep *s)
         int fd = -1;
 
         again |= pump_at(i)->arm(pump_at(i), &fd, &deadline_ns);
-        s->n_armed++;
-        if (fd >= 0)
-            s->fd[s->n_fds++] = fd;
+        if (fd < 0)
+            continue;
+        s->armed |= 1u << i;
+        s->fd[s->n_fds++] = fd;
         if (deadline_ns < s->deadline_ns)
             s->deadline_ns = deadline_ns;
     }
@@ -50,6 +51,7 @@ bool pumps_arm_all(struct pump_sleep *s)
 
 void pumps_woken_all(const struct pump_sleep *s)
 {
-    for (uint32_t i = 0; i < s->n_armed; i++)
-        pump_at(i)->woken(pump_at(i));
+    for (uint32_t i = 0; i < PUMPS; i++)
+        if (s->armed >> i & 1)
+            pump_at(i)->woken(pump_at(i));
 }

@@ -22,8 +22,8 @@ struct pump {
 
     // Somebody is about to sleep: news must be told by bells from now on, also where the device
     // alone knows it. Fills in *fd, to be polled for POLLIN with the bells, and *deadline_ns, when
-    // look() must be called at the latest; -1 and CLOCK_NEVER where another process drives.
-    // True: look again instead. Every call is followed by woken().
+    // look() must be called at the latest; -1 where the pump has nothing to be told, and then
+    // woken() is not called after the sleep. True: look again instead of sleeping.
     bool (*arm)(struct pump *p, int *fd, uint64_t *deadline_ns);
     void (*woken)(struct pump *p);
 };
@@ -45,7 +45,8 @@ void pumps_look_all(void);
 // What a sleep of this process must mind beside its bells.
 struct pump_sleep {
     int fd[PUMPS];
-    uint32_t n_fds, n_armed;
+    uint32_t n_fds;
+    uint32_t armed;       // pumps, a bit each
     uint64_t deadline_ns; // CLOCK_NEVER: none
 };
 
@@ -66,7 +67,7 @@ static inline void pumps_look(void)
 
 static inline void pumps_none(struct pump_sleep *s)
 {
-    s->n_fds = s->n_armed = 0;
+    s->n_fds = s->armed = 0;
     s->deadline_ns = UINT64_MAX;
 }
 
@@ -78,7 +79,7 @@ static inline bool pumps_arm(struct pump_sleep *s)
 
 static inline void pumps_woken(const struct pump_sleep *s)
 {
-    if (__builtin_expect(s->n_armed != 0, 0))
+    if (__builtin_expect(s->armed != 0, 0))
         pumps_woken_all(s);
 }
 

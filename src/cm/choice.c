@@ -16,13 +16,41 @@ const char *cm_obstacle(enum policy_lane lane, const struct policy_facts *facts)
     return built ? built->obstacle(&ends) : "not built in";
 }
 
+// What stands in the way once a connection is on kernel TCP.
+static const char *later_obstacle(enum policy_lane lane, const struct policy_facts *facts)
+{
+    if (lane == POLICY_LANE_TCP)
+        return "it was opened by the kernel";
+    return cm_obstacle(lane, facts);
+}
+
+bool cm_wants_wire(const struct policy_outcome *rule, const struct policy_facts *facts, char *why,
+                   size_t size)
+{
+    *why = 0;
+    if (rule->action == POLICY_FORBID)
+        return false;
+    for (int i = 0; i < rule->n_lanes && rule->lanes[i] != POLICY_LANE_KERNEL; i++) {
+        const char *obstacle = facts->remote ? cm_obstacle(rule->lanes[i], facts) : NULL;
+
+        if (rule->lanes[i] == POLICY_LANE_TCP) {
+            if (obstacle)
+                snprintf(why, size, "tcp: %s", obstacle);
+            return !obstacle;
+        }
+        if (!obstacle && facts->remote)
+            return false;
+    }
+    return false;
+}
+
 uint8_t cm_lanes(const struct policy_outcome *rule, const struct policy_facts *facts,
                  uint8_t lanes[static CM_LANES])
 {
     uint8_t n = 0;
 
     for (int i = 0; i < rule->n_lanes && rule->lanes[i] != POLICY_LANE_KERNEL; i++)
-        if (!cm_obstacle(rule->lanes[i], facts))
+        if (!later_obstacle(rule->lanes[i], facts))
             lanes[n++] = lane_of((enum lane_id)rule->lanes[i])->shown_as;
     return n;
 }
@@ -41,7 +69,7 @@ static bool hopes(const struct policy_outcome *rule, const struct policy_facts *
 
     snprintf(text, size, "the rule names no lane but the kernel");
     for (int i = 0; i < rule->n_lanes && rule->lanes[i] != POLICY_LANE_KERNEL; i++) {
-        const char *why = cm_obstacle(rule->lanes[i], facts);
+        const char *why = later_obstacle(rule->lanes[i], facts);
 
         if (!why)
             return true;

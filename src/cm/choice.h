@@ -21,6 +21,12 @@ void cm_choose(const struct policy *policy, const struct policy_facts *facts,
 uint8_t cm_lanes(const struct policy_outcome *rule, const struct policy_facts *facts,
                  uint8_t lanes[static CM_LANES]);
 
+// Is the connection that facts (remote NULL: a listener) tell of to be opened on Shunt's own TCP?
+// That is so where the rule names it before the kernel, and before every express lane that could be
+// had on this host. Else why says what stands in the way, "" where the rule does not name it.
+bool cm_wants_wire(const struct policy_outcome *rule, const struct policy_facts *facts, char *why,
+                   size_t size);
+
 // Why a connection cannot use lane as far as this host can tell: a static phrase without a full
 // stop. NULL: nothing stands in the way. Pure, no system call.
 const char *cm_obstacle(enum policy_lane lane, const struct policy_facts *facts);

@@ -9,6 +9,7 @@
 #include "daemon/out.h"
 #include "daemon/report.h"
 #include "daemon/stay.h"
+#include "daemon/wire.h"
 #include "shunt/info.h"
 
 #include <errno.h>
@@ -411,7 +412,8 @@ static void dispatch(struct client *client, struct packet *p)
     case CTL__ENVELOPE__BODY_STAY:
         stay_add(client);
         break;
-    default: // of a newer program
+    default: // or of a newer program
+        wire_handle(client, p);
         break;
     }
 }

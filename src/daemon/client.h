@@ -20,6 +20,7 @@ struct clients {
     struct registry *registry;
     uint64_t *count; // by enum counter
     struct host *host;
+    struct stacks *stacks; // of the tcp carrier
 };
 
 struct client {

@@ -12,6 +12,7 @@
 #include "daemon/client.h"
 #include "daemon/listener.h"
 #include "daemon/registry.h"
+#include "daemon/stack.h"
 #include "policy/policy.h"
 
 #include <errno.h>
@@ -49,6 +50,7 @@ struct daemon {
     struct registry registry;
     struct clients clients;
     struct agent agent;
+    struct stacks stacks;
     uint64_t count[COUNTERS];
     const struct policy *policy; // only its settings matter here
     int spare_fd;                // given up to tell a client that there are no more
@@ -124,6 +126,7 @@ static void between(struct loop *loop)
 
     clients_bury(&d->clients);
     agent_bury(&d->agent);
+    stacks_bury(&d->stacks);
     if (!d->options.private)
         return;
     if (d->count[COUNT_CLIENTS] || d->count[COUNT_CHANNELS] || !list_empty(&d->clients.stays))
@@ -175,6 +178,8 @@ static int begin(struct daemon *d)
     if (err)
         return err;
     clients_init(&d->clients, &d->loop, &d->registry, d->count, &d->host);
+    stacks_init(&d->stacks, &d->loop);
+    d->clients.stacks = &d->stacks;
     loop_add_timer(&d->loop, &d->idle);
     loop_add_timer(&d->loop, &d->relisten);
     loop_add_timer(&d->loop, &d->registry.sweep);
@@ -209,6 +214,7 @@ static int run(struct daemon *d)
     listener_close(&d->listener);
     clients_fini(&d->clients);
     agent_close(&d->agent);
+    stacks_fini(&d->stacks);
     registry_fini(&d->registry);
     host_close(&d->host);
     loop_fini(&d->loop);

@@ -20,14 +20,18 @@ libdaemon_la_SOURCES = \
 	src/daemon/session.h src/daemon/session.c \
 	src/daemon/link.h src/daemon/link.c src/daemon/seal.h \
 	src/daemon/table.h src/daemon/table.c \
-	src/daemon/letgo.h src/daemon/letgo.c
+	src/daemon/letgo.h src/daemon/letgo.c \
+	src/daemon/route.h src/daemon/route.c \
+	src/daemon/stack.h src/daemon/stack.c \
+	src/daemon/wire.h src/daemon/wire.c
 if HAVE_SODIUM
 libdaemon_la_SOURCES += src/daemon/seal.c
 else
 libdaemon_la_SOURCES += src/daemon/seal_none.c
 endif
 libdaemon_la_CFLAGS = $(AM_CFLAGS) $(PROTOBUF_C_CFLAGS) $(SODIUM_CFLAGS)
-libdaemon_la_LIBADD = libagentproto.la $(SODIUM_LIBS) libcm.la liblane.la libchan.la libpolicy.la
+libdaemon_la_LIBADD = libagentproto.la $(SODIUM_LIBS) libcm.la liblane.la libchan.la libpolicy.la \
+	libnet.la libnetowner.la libtcp.la libwire.la libqueue.la libqueueowner.la
 
 sbin_PROGRAMS += shuntd
 shuntd_SOURCES = src/daemon/main.c

@@ -52,11 +52,6 @@ void loop_add_timer(struct loop *loop, struct timer *timer)
     list_add_tail(&loop->timers, &timer->link);
 }
 
-void timer_set(struct timer *timer, uint64_t due_ns)
-{
-    timer->due_ns = due_ns;
-}
-
 // Milliseconds until the next timer, rounded up; -1: none is set.
 static int wait_ms(const struct loop *loop, uint64_t now)
 {

@@ -40,7 +40,10 @@ int loop_change(struct loop *loop, struct watch *watch, uint32_t events);
 void loop_remove(struct loop *loop, struct watch *watch);
 
 void loop_add_timer(struct loop *loop, struct timer *timer); // not set yet
-void timer_set(struct timer *timer, uint64_t due_ns);
+static inline void timer_set(struct timer *timer, uint64_t due_ns)
+{
+    timer->due_ns = due_ns;
+}
 
 // Runs until loop->stop. 0 or -errno.
 int loop_run(struct loop *loop);

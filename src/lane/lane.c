@@ -11,6 +11,7 @@ const struct lane *lane_of(enum lane_id id)
 #ifdef HAVE_RDMA
         [LANE_RDMA] = &lane_rdma,
 #endif
+        [LANE_TCP] = &lane_tcp,
         [LANE_KERNEL] = &lane_kernel,
     };
 

@@ -25,7 +25,7 @@ struct lane {
     const char *(*obstacle)(const struct lane_ends *ends);
 };
 
-extern const struct lane lane_shm, lane_rdma, lane_kernel;
+extern const struct lane lane_shm, lane_rdma, lane_tcp, lane_kernel;
 
 // The lane of id; NULL: not built in.
 const struct lane *lane_of(enum lane_id id);

@@ -4,4 +4,5 @@ liblane_la_SOURCES = \
 	src/lane/kernel.c \
 	src/lane/lane.h src/lane/lane.c \
 	src/lane/rdma.c \
-	src/lane/shm.c
+	src/lane/shm.c \
+	src/lane/tcp.h src/lane/tcp.c

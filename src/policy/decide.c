@@ -53,6 +53,15 @@ void rules_init(struct policy *policy, const struct value_set *file,
     policy->defaults.file = "";
 }
 
+static uint8_t lanes_of(const struct policy_outcome *o)
+{
+    uint8_t lanes = 0;
+
+    for (int i = 0; i < o->n_lanes; i++)
+        lanes |= (uint8_t)(1u << o->lanes[i]);
+    return lanes;
+}
+
 static uint32_t patience_bytes(const struct policy_outcome *outcome)
 {
     switch (outcome->action) {
@@ -70,11 +79,13 @@ static void sum_up(struct policy *policy)
 {
     policy->needs_interface = policy->needs_user = false;
     policy->patience_bytes = patience_bytes(&policy->defaults);
+    policy->lanes_named = lanes_of(&policy->defaults);
     for (uint32_t i = 0; i < policy->n_rules; i++) {
         const struct rule *rule = &policy->rules[i];
 
         policy->needs_interface |= rule->match.interface != NULL;
         policy->needs_user |= rule->match.uid != ANY_UID;
+        policy->lanes_named |= lanes_of(&rule->outcome);
         policy->patience_bytes = MIN(policy->patience_bytes, patience_bytes(&rule->outcome));
     }
 }
@@ -169,6 +180,11 @@ bool policy_needs_user(const struct policy *policy)
 uint32_t policy_patience_bytes(const struct policy *policy)
 {
     return policy->patience_bytes;
+}
+
+bool policy_names_lane(const struct policy *policy, enum policy_lane lane)
+{
+    return policy->lanes_named >> lane & 1;
 }
 
 size_t policy_rules(const struct policy *policy)

@@ -17,6 +17,7 @@ struct policy {
     uint32_t n_rules;
     bool needs_interface, needs_user;
     uint32_t patience_bytes; // see policy_patience_bytes()
+    uint8_t lanes_named;     // by any rule or the defaults, a bit each
     struct index index;
     char *path;
     config_t source; // owns all other strings

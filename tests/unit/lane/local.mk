@@ -2,7 +2,7 @@
 check_PROGRAMS += tests/unit/lane/test_lane
 tests_unit_lane_test_lane_SOURCES = tests/unit/lane/test_lane.c
 tests_unit_lane_test_lane_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_lane_test_lane_LDADD = liblane.la libbase.la $(TEST_LIBS)
+tests_unit_lane_test_lane_LDADD = liblane.la libnet.la libtcp.la libwire.la libqueue.la libchan.la libbase.la $(TEST_LIBS)
 TESTS += tests/unit/lane/test_lane
 QUICK_TESTS += tests/unit/lane/test_lane
 
