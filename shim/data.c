@@ -8,22 +8,16 @@
 
 // ---- what the rows do with a connection that they hold ----
 
-// A thread that is cancelled in there unwinds through here.
-static void let_go(struct conn **c)
-{
-    conn_put(*c);
-}
-
 static ssize_t stream_recv(struct conn *c, int fd, const struct iovec *iov, int n, int flags)
 {
-    struct conn *held __attribute__((cleanup(let_go))) = c;
+    struct conn *held __attribute__((cleanup(shim_let_go))) = c;
 
     return shim_ret(conn_recv(held, fd, iov, n, flags));
 }
 
 static ssize_t stream_send(struct conn *c, int fd, const struct iovec *iov, int n, int flags)
 {
-    struct conn *held __attribute__((cleanup(let_go))) = c;
+    struct conn *held __attribute__((cleanup(shim_let_go))) = c;
 
     return shim_ret(conn_send(held, fd, iov, n, flags));
 }
@@ -269,7 +263,7 @@ static ssize_t stream_sendmsg(struct conn *c, int fd, const struct msghdr *msg, 
 {
     ssize_t r;
 
-    if (unlikely(msg->msg_controllen && msg->msg_control)) {
+    if (unlikely(msg->msg_controllen && msg->msg_control) && conn_has_twin(c)) {
         conn_tx_back(c, fd, flags & MSG_DONTWAIT, "sent with control messages");
         r = LIBC(sendmsg)(fd, msg, flags);
         conn_put(c);

@@ -4,6 +4,7 @@
 
 #include <linux/close_range.h>
 #include <netinet/in.h>
+#include <pthread.h>
 
 void shim_hand_over(int fd, const char *reason)
 {
@@ -45,13 +46,37 @@ static int accepted(int fd, int flags, int listener)
     return fd;
 }
 
+// A listener with ears has two places to accept from.
+static bool has_ears(int fd)
+{
+    uintptr_t word = fdtab_word(fd);
+    const struct conn *c = fdtab_object(word);
+
+    return unlikely((word & 15) == FD_CONN && c->ears >= 0) && !shim_vforked();
+}
+
+static int accept_either(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+    struct conn *c __attribute__((cleanup(shim_let_go))) = shim_conn(fd);
+    int r;
+
+    if (!__libc_single_threaded)
+        pthread_testcancel();
+    r = c ? sock_accept(c, fd, addr, len, flags) : -EBADF;
+    return (int)shim_ret(r);
+}
+
 SHUNT_EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
+    if (has_ears(fd))
+        return accept_either(fd, addr, len, 0);
     return accepted(LIBC(accept)(fd, addr, len), 0, fd);
 }
 
 SHUNT_EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
+    if (has_ears(fd))
+        return accept_either(fd, addr, len, flags);
     return accepted(LIBC(accept4)(fd, addr, len, flags), flags, fd);
 }
 
@@ -61,7 +86,7 @@ SHUNT_EXPORT int listen(int fd, int backlog)
     struct conn *c = r == 0 ? shim_conn(fd) : NULL;
 
     if (c) {
-        conn_listening(c);
+        sock_listening(c, fd, backlog);
         conn_put(c);
     }
     return r;
@@ -79,6 +104,29 @@ SHUNT_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
     return (int)shim_ret(r);
 }
 SHIM_ALIAS(__connect, connect);
+
+// Only where the connection is not the kernel's does it know another name than the kernel.
+static int named(int fd, bool peer, struct sockaddr *addr, socklen_t *len)
+{
+    struct conn *c = shim_stream(fd);
+    int r;
+
+    if (!c)
+        return (peer ? LIBC(getpeername) : LIBC(getsockname))(fd, addr, len);
+    r = sock_name(c, fd, peer, addr, len);
+    conn_put(c);
+    return (int)shim_ret(r);
+}
+
+SHUNT_EXPORT int getsockname(int fd, struct sockaddr *restrict addr, socklen_t *restrict len)
+{
+    return named(fd, false, addr, len);
+}
+
+SHUNT_EXPORT int getpeername(int fd, struct sockaddr *restrict addr, socklen_t *restrict len)
+{
+    return named(fd, true, addr, len);
+}
 
 SHUNT_EXPORT int shutdown(int fd, int how)
 {
@@ -154,6 +202,13 @@ static int fcntl_known(int fd, int cmd, void *arg)
         if (!c)
             break;
         r = sock_setfl(c, fd, (int)(long)arg);
+        conn_put(c);
+        return (int)shim_ret(r);
+    case F_GETFL:
+        c = has_ears(fd) ? shim_conn(fd) : NULL;
+        if (!c)
+            break;
+        r = sock_getfl(c, fd);
         conn_put(c);
         return (int)shim_ret(r);
     default:

@@ -22,6 +22,7 @@ libshunt_preload_la_CFLAGS = $(AM_CFLAGS) -U_FORTIFY_SOURCE -fno-builtin -fexcep
 libshunt_preload_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared \
 	-Wl,--version-script=$(top_srcdir)/shim/shunt.map -Wl,-Bsymbolic-functions -Wl,-z,defs
 # libbase comes with libpolicy
-libshunt_preload_la_LIBADD = libsock.la libcm.la liblane.la libpolicy.la libchan.la
+libshunt_preload_la_LIBADD = libsock.la libcm.la liblane.la libnet.la libtcp.la libwire.la libqueue.la \
+	libpolicy.la libchan.la
 EXTRA_libshunt_preload_la_DEPENDENCIES = shim/shunt.map
 EXTRA_DIST += shim/shunt.map

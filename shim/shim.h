@@ -66,6 +66,13 @@ static inline struct conn *shim_stream(int fd)
     return shim_may_ring(fd) ? shim_conn(fd) : NULL;
 }
 
+// For cleanup attributes: a thread that is cancelled unwinds through here.
+static inline void shim_let_go(struct conn **c)
+{
+    if (*c)
+        conn_put(*c);
+}
+
 // Would shim_stream() find something?
 static inline bool shim_is_stream(int fd)
 {

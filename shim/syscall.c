@@ -48,6 +48,8 @@ static bool number_call(long nr, const struct args *x, long *r)
         CALL(SYS_connect, connect((int)x->a, (void *)x->b, (socklen_t)x->c));
         CALL(SYS_listen, listen((int)x->a, (int)x->b));
         CALL(SYS_shutdown, shutdown((int)x->a, (int)x->b));
+        CALL(SYS_getsockname, getsockname((int)x->a, (void *)x->b, (void *)x->c));
+        CALL(SYS_getpeername, getpeername((int)x->a, (void *)x->b, (void *)x->c));
         CALL(SYS_close, close((int)x->a));
         CALL(SYS_close_range, close_range((unsigned)x->a, (unsigned)x->b, (int)x->c));
         CALL(SYS_dup, dup((int)x->a));

@@ -15,10 +15,10 @@
 
 #define SHIM_TABLE_LIFE(ROW, PASS) \
     ROW(socket, "the kernel's; a TCP socket is noted") \
-    ROW(accept, "the kernel's; the new socket is noted with its listener") \
+    ROW(accept, "the kernel's, or what a stack has accepted; the new socket is noted with its listener") \
     ROW(accept4, "as accept") \
-    ROW(listen, "the kernel's; noted") \
-    ROW(connect, "the kernel's; noted; a rule that requires a lane may refuse it") \
+    ROW(listen, "the kernel's; noted; stacks listen, too, where the rule says so") \
+    ROW(connect, "the kernel's, or a stack's; noted; a rule that requires a lane may refuse it") \
     ROW(__connect, "as connect") \
     ROW(shutdown, "the kernel's, once the ring's bytes are on their way; waiters wake") \
     ROW(close, "the kernel's; the number is forgotten and the peer told to look; Shunt's own numbers are not open") \
@@ -29,17 +29,17 @@
     ROW(dup2, "as dup; a number of Shunt's own moves out of the way first") \
     ROW(__dup2, "as dup2") \
     ROW(dup3, "as dup2") \
-    ROW(fcntl, "F_DUPFD as dup; F_SETFL notes O_NONBLOCK; the rest is the kernel's") \
+    ROW(fcntl, "F_DUPFD as dup; F_SETFL notes O_NONBLOCK, F_GETFL tells it; the rest is the kernel's") \
     ROW(__fcntl, "as fcntl") \
     ROW(fcntl64, "as fcntl") \
     ROW(ioctl, "FIONBIO, FIONREAD, SIOCOUTQ count ring and twin; FIOASYNC goes back to the twin") \
     ROW(getsockopt, "TCP_INFO counts the ring's bytes, SHUNT_INFO is answered; the rest is the kernel's") \
     ROW(setsockopt, "SHUNT_LEAVE leaves the lane for a while; timeouts and SO_RCVLOWAT hold for the ring; what a ring cannot do goes back to the twin") \
+    ROW(getsockname, "the twin's name; a stack's connection has its own") \
+    ROW(getpeername, "as getsockname") \
     ROW(pidfd_getfd, "the kernel's; the fd that came is looked at") \
     ROW(syscall, "the numbers of this table go to its functions, all others to the kernel") \
     PASS(bind, "the twin is bound") \
-    PASS(getsockname, "the twin's name") \
-    PASS(getpeername, "the twin's peer") \
     PASS(socketpair, "never TCP") \
     PASS(bindresvport, "binds the twin") \
     PASS(isfdtype, "the twin's type") \

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "cm/iface.h"
+#include "cm/wire.h"
 #include "sock/fdtab.h"
 #include "sock/mirror.h"
 #include "sock/move.h"
@@ -42,24 +43,42 @@ static int addresses(int fd, union cm_addr *local, union cm_addr *remote)
     return err ? err : (int)sys_call(SYS_getpeername, fd, remote, &m);
 }
 
-static void choose(struct conn *c, const union cm_addr *local, const union cm_addr *remote,
-                   struct cm_choice *choice)
+static struct policy_facts facts_of(const struct conn *c, const union cm_addr *local,
+                                    const union cm_addr *remote, char interface[static IFNAMSIZ])
 {
-    char interface[IFNAMSIZ];
     struct policy_facts facts = {
         .program = self.program,
         .exe = self.exe,
         .role = c->role,
         .local = &local->sa,
-        .remote = &remote->sa,
+        .remote = remote ? &remote->sa : NULL,
     };
 
     if (policy_needs_user(self.policy)) // servers change it after they have started
         facts.uid = (uid_t)sys_call(SYS_geteuid, 0);
     if (policy_needs_interface(self.policy) && !iface_of(&local->sa, interface))
         facts.interface = interface;
+    return facts;
+}
+
+void conn_ask(struct conn *c, const union cm_addr *local, const union cm_addr *remote)
+{
+    char interface[IFNAMSIZ];
+    const struct policy_facts facts = facts_of(c, local, remote, interface);
+
+    policy_decide(self.policy, &facts, &c->rule);
+}
+
+static void choose(struct conn *c, const union cm_addr *local, const union cm_addr *remote,
+                   struct cm_choice *choice)
+{
+    char interface[IFNAMSIZ];
+    const struct policy_facts facts = facts_of(c, local, remote, interface);
+
     cm_choose(self.policy, &facts, choice);
     c->rule = choice->rule;
+    if (*c->obstacle && choice->stays)
+        snprintf(choice->reason, sizeof choice->reason, "%s", c->obstacle);
     if (c->inherited && !choice->stays) {
         choice->stays = true;
         snprintf(choice->reason, sizeof choice->reason, "shared before it was connected");
@@ -406,6 +425,7 @@ void self_start(const struct policy *policy)
     self.policy = policy;
     self.pid = sys_getpid();
     self.cm = cm_init(self.program, socket && *socket ? socket : NULL, &events);
+    cm_wire_init(self.program, socket && *socket ? socket : NULL);
     // the host's cores, not this process's: what it waits for usually runs on another one
     spin_setup((uint32_t)get_nprocs(), cm_spinners(self.cm), cm_own_spinners(self.cm));
 }
@@ -415,6 +435,7 @@ void self_forked(void)
     self.pid = sys_getpid();
     announce = true;
     cm_forked(self.cm);
+    cm_wire_forked();
 }
 
 void conn_answers(uint64_t wait_ns)

@@ -4,11 +4,13 @@
 #include "base/clock.h"
 #include "base/pool.h"
 #include "base/sys.h"
+#include "sock/carrier.h"
 #include "sock/epoll.h"
 #include "sock/fdtab.h"
 #include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/self.h"
+#include "shunt/info.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -54,6 +56,15 @@ void conn_unmap(struct conn *c)
 {
     int bell = c->chan.bell, peer_bell = c->chan.peer_bell;
 
+    if (c->ears >= 0) {
+        fdtab_set(c->ears, FD_NONE, NULL);
+        sys_close(c->ears);
+        c->ears = -1;
+    }
+    if (!c->carrier->twin) {
+        wire_leave(c);
+        return;
+    }
     if (!c->chan.shared)
         return;
     if (c->far)
@@ -120,6 +131,9 @@ static struct conn *conn_new(int fd, enum conn_stage stage)
         c->stage = stage;
         c->live = true;
         c->chan.bell = c->chan.peer_bell = -1;
+        c->carrier = &carrier_kernel;
+        c->ring_lane = SHUNT_LANE_SHM;
+        c->shadow = c->ears = -1;
         list_init(&c->watches);
         list_init(&c->claimed);
     }
@@ -154,6 +168,17 @@ void conn_accepted(int fd, int type_flags, struct conn *listener)
     c->role = POLICY_SERVER;
     c->nonblock = type_flags & SOCK_NONBLOCK;
     c->made_ns = clock_now_ns();
+}
+
+struct conn *conn_wired(int fd, int type_flags, enum policy_role role)
+{
+    struct conn *c = conn_new(fd, CONN_NEW);
+
+    if (!c)
+        return NULL;
+    c->role = (uint8_t)role;
+    c->nonblock = type_flags & SOCK_NONBLOCK;
+    return c;
 }
 
 void conn_listening(struct conn *c)
@@ -196,8 +221,12 @@ void conn_adopt(int fd)
     socklen_t n = sizeof listening;
     struct conn *c;
 
-    if (fdtab_kind(fd) != FD_NONE || !is_tcp(fd))
+    if (fdtab_kind(fd) != FD_NONE)
         return;
+    if (!is_tcp(fd)) {
+        wire_adopt(fd);
+        return;
+    }
     sys_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n);
     c = conn_new(fd, listening ? CONN_LISTEN : CONN_NEW);
     if (!c)
@@ -214,7 +243,8 @@ void conn_adopt(int fd)
 // another process holds the socket. It would find out by itself, some 100 us later.
 static void tell_peer(struct conn *c)
 {
-    if (c->chan.shared && atomic_load(&c->fds) == 0 && !end_has(c->end, END_SHARED))
+    if (c->chan.shared && c->carrier->twin && atomic_load(&c->fds) == 0 &&
+        !end_has(c->end, END_SHARED))
         chan_hint(&c->chan);
 }
 
@@ -241,6 +271,11 @@ static void reset_if_unread(struct conn *c, int fd)
 
     if (atomic_load(&c->fds) > 1 || !conn_rx_ring(c) || end_has(c->end, END_SHARED | END_RX_SHUT))
         return;
+    if (!c->carrier->twin) { // the engine knows what is unread
+        if (end_has(c->end, END_HARD))
+            c->carrier->abort(c, fd);
+        return;
+    }
     sock_lock(&c->end->rx_lock, false);
     if (chan_avail(&c->chan, &c->end->rx, 1) > 0)
         sys_call(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);

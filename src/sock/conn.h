@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "cm/choice.h"
+#include "cm/wire.h"
 #include "sock/end.h"
 #include "sock/spin.h"
 
@@ -24,6 +25,8 @@ enum conn_stage {
     CONN_CLAIMED, // claimed at shuntd, no answer yet
     CONN_MAPPED,  // has a channel: the epochs in end say where bytes go
 };
+
+struct carrier;
 
 struct conn {
     alignas(
@@ -51,8 +54,15 @@ struct conn {
     uint64_t cookie;                     // SO_COOKIE, good from CONN_CLAIMED on
     // When an epoll set that watches the twin had all news from the kernel last; NULL: no set does.
     const _Atomic uint64_t *told_ticks;
-    struct list watches; // of struct epoll_watch, guarded by epoll.c
-    struct list claimed; // in the table of claims, by cookie
+    const struct carrier *carrier;    // what lies below the ring; never NULL
+    uint8_t ring_lane;                // enum shunt_lane that bytes in the ring are counted as
+    uint8_t family;                   // of its addresses, where the carrier is our own
+    int shadow;                       // the kernel's socket that was to be connected and keeps the
+                                      // options; -1: not made. Only where the carrier is our own
+    char obstacle[CM_WIRE_WHY_BYTES]; // why it is not on our own TCP; "": nobody asked
+    int ears;                         // of a listener: hears what stacks accept (daemon/wire.h); -1
+    struct list watches;              // of struct epoll_watch, guarded by epoll.c
+    struct list claimed;              // in the table of claims, by cookie
 };
 
 // ---- life (conn.c) ----
@@ -65,6 +75,8 @@ void conn_made(int fd, int type_flags);      // after socket()
 void conn_connected(struct conn *c, int fd); // after connect() said 0 or EINPROGRESS
 void conn_accepted(int fd, int type_flags, struct conn *listener); // after accept()
 void conn_listening(struct conn *c);
+// A connection that did not come from the kernel, new and in stage CONN_NEW. NULL: no memory.
+struct conn *conn_wired(int fd, int type_flags, enum policy_role role);
 void conn_duped(int oldfd, int newfd); // after any kind of dup; newfd's old meaning is gone
 void conn_adopt(int fd);               // an fd that came by exec or SCM_RIGHTS; any kind
 
@@ -102,6 +114,9 @@ static inline bool conn_current(const struct conn *c)
 {
     return likely(c->generation == atomic_load_explicit(&c->end->generation, memory_order_relaxed));
 }
+
+// Is there a kernel TCP socket below c?
+bool conn_has_twin(const struct conn *c);
 
 // True while bytes of this direction go by the ring.
 static inline bool conn_tx_ring(const struct conn *c)
@@ -208,6 +223,8 @@ int conn_wait(struct conn *c, int fd, short events, struct conn_call *call);
 // Prepares to sleep on the bell: counts the sleeper, clears and arms. The caller looks again, polls
 // chan.bell for POLLIN and the twin for what conn_twin_events() says, then calls conn_woken().
 void conn_sleep(struct conn *c, bool rx, bool tx);
+// Arms the bell alone; the caller looks again.
+void conn_arm(struct conn *c, bool rx, bool tx);
 void conn_woken(struct conn *c, bool rx, bool tx);
 short conn_twin_events(const struct conn *c, bool rx, bool tx);
 

@@ -10,6 +10,14 @@
 // again. Inside, no lock of the end held. Call it only where c->watches is not empty.
 void epoll_conn_stir(struct conn *c, bool full);
 
+// The file behind the numbers of c is about to be another, and has become it: the sets watch the
+// new one as they watched the old. Inside, no lock held.
+void epoll_conn_hide(struct conn *c);
+void epoll_conn_show(struct conn *c);
+
+// A listener that may be in sets has got ears: they are watched with it from now on. As above.
+void epoll_listener_up(struct conn *c);
+
 // After newfd became a copy of oldfd, and before fd is closed. Nothing where it is no epoll fd.
 void epoll_duped(int oldfd, int newfd);
 void epoll_closing(int fd);

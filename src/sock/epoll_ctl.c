@@ -200,6 +200,50 @@ static void nest(struct epoll_set *outer, int fd)
     epoll_reveal(fd);
 }
 
+// ---- files that change, and listeners with ears ----
+
+void epoll_conn_hide(struct conn *c)
+{
+    epoll_take(&epoll_lock);
+    list_for_each (it, &c->watches) {
+        struct epoll_watch *w = list_entry(it, struct epoll_watch, in_conn);
+
+        epoll_kernel_ctl(w->set->epfd, EPOLL_CTL_DEL, w->fd, 0, 0);
+    }
+    epoll_drop(&epoll_lock);
+}
+
+void epoll_conn_show(struct conn *c)
+{
+    epoll_take(&epoll_lock);
+    list_for_each (it, &c->watches) {
+        struct epoll_watch *w = list_entry(it, struct epoll_watch, in_conn);
+
+        epoll_kernel_ctl(w->set->epfd, EPOLL_CTL_ADD, w->fd, w->events, w->data);
+    }
+    epoll_drop(&epoll_lock);
+}
+
+void epoll_listener_up(struct conn *c)
+{
+    epoll_take(&epoll_lock);
+    list_for_each (it, &c->watches) {
+        struct epoll_watch *w = list_entry(it, struct epoll_watch, in_conn);
+
+        epoll_kernel_ctl(w->set->epfd, EPOLL_CTL_ADD, c->ears, w->events, w->data);
+    }
+    epoll_drop(&epoll_lock);
+}
+
+// The ears are watched as their listener is.
+static void ctl_ears(int epfd, int op, const struct conn *c, const struct epoll_event *ev)
+{
+    if (c->ears >= 0)
+        sys_call(SYS_epoll_ctl, epfd, op, c->ears, ev);
+}
+
+// ---- one call ----
+
 static int ctl_held(struct epoll_set *s, int epfd, int op, struct conn *c, int fd,
                     const struct epoll_event *ev)
 {
@@ -208,6 +252,8 @@ static int ctl_held(struct epoll_set *s, int epfd, int op, struct conn *c, int f
     epoll_take(&epoll_lock);
     err = ctl_conn(s, epfd, op, c, fd, ev);
     epoll_drop(&epoll_lock);
+    if (!err)
+        ctl_ears(epfd, op, c, ev);
     if (unlikely(s->common) && !err && conn_ready(c))
         set_bring_back(c, fd, clock_now_ns() + SET_BACK_NS);
     return err;

@@ -112,7 +112,7 @@ static bool arm(struct epoll_watch *w)
     watch_refresh(w);
     do {
         tx = out && w->blocked;
-        chan_arm(&w->conn->chan, rx, tx);
+        conn_arm(w->conn, rx, tx);
         if (watch_look(w))
             return false;
     } while (tx != (out && w->blocked));

@@ -5,6 +5,7 @@
 // socket's SO_COOKIE; else it goes back to the twin first. A connection that is not switched is
 // never offered again: the new program uses it without knowing.
 #include "base/sys.h"
+#include "sock/carrier.h"
 #include "sock/self.h"
 #include "sock/sock.h"
 #include "sock/target.h"
@@ -52,7 +53,9 @@ static void leave(int fd, bool vforked, bool under_shunt)
 
     if (!c)
         return;
-    if (!may_stay(c, fd, under_shunt))
+    if (!c->carrier->twin)
+        wire_share(c, fd);
+    else if (!may_stay(c, fd, under_shunt))
         sock_hand_over(c, fd, "handed to another program");
     conn_put(c);
 }

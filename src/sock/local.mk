@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += libsock.la
 # -fexceptions: a cancelled thread is not counted as asleep for ever
 libsock_la_CFLAGS = $(AM_CFLAGS) -fexceptions
 libsock_la_SOURCES = \
+	src/sock/carrier.h src/sock/carrier_kernel.c \
 	src/sock/claim.c \
 	src/sock/conn.h src/sock/conn.c \
 	src/sock/end.h src/sock/end.c \
@@ -40,4 +41,5 @@ libsock_la_SOURCES = \
 	src/sock/target.h src/sock/target.c \
 	src/sock/thread.h src/sock/thread.c \
 	src/sock/tx.c \
-	src/sock/wait.c
+	src/sock/wait.c \
+	src/sock/wire.h src/sock/wire.c src/sock/wire_open.c

@@ -38,7 +38,7 @@ static const struct mirror_lane *_Atomic lane; // NULL: not started in this proc
 
 int conn_lane(const struct conn *c)
 {
-    return c->far ? SHUNT_LANE_RDMA : SHUNT_LANE_SHM;
+    return c->far ? SHUNT_LANE_RDMA : c->ring_lane;
 }
 
 // ---- the lane in this process ----

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "sock/carrier.h"
 #include "sock/real.h"
 #include "sock/self.h"
 #include "shunt/info.h"
@@ -38,7 +39,7 @@ void conn_rouse(struct conn *c)
         sys_write(c->chan.bell, &one, sizeof one);
 }
 
-static void counted(struct conn *c)
+void conn_counted(struct conn *c)
 {
     atomic_fetch_add_explicit(&c->end->rec.switches, 1, memory_order_relaxed);
     atomic_store_explicit(&c->end->rec.lane_tx, conn_tx_ring(c) ? conn_lane(c) : 0,
@@ -52,7 +53,7 @@ static void counted(struct conn *c)
 static void move(struct conn *c, uint64_t mark)
 {
     chan_tx_move(&c->chan, &c->end->tx, mark);
-    counted(c);
+    conn_counted(c);
 }
 
 // ---- how far the carrier is ----
@@ -240,7 +241,7 @@ void conn_serve(struct conn *c, int fd)
     }
     if (unlikely(want & CHAN_WANT_ANEW))
         conn_lane_lost(c, fd, "the peer left the lane");
-    if (unlikely(end_has(e, END_RDHUP | END_DEAD)) && conn_tx_ring(c))
+    if (unlikely(end_has(e, END_RDHUP | END_DEAD)) && conn_tx_ring(c) && c->carrier->twin)
         peer_left(c, fd);
 }
 
@@ -268,7 +269,7 @@ bool conn_follow(struct conn *c, int fd)
             end_clear(c->end, END_HOLD);
     }
     chan_rx_follow(&c->chan, rx);
-    counted(c);
+    conn_counted(c);
     return true;
 }
 
@@ -276,18 +277,16 @@ bool conn_follow(struct conn *c, int fd)
 
 void conn_look(struct conn *c, int fd)
 {
-    struct pollfd p = {fd, POLLRDHUP, 0};
-    struct timespec now = {0};
     uint32_t found = 0;
+    short news;
 
     atomic_store_explicit(&c->end->looked_ticks, clock_ticks(), memory_order_relaxed);
-    if (sys_call(SYS_ppoll, &p, 1, &now, 0, 8) <= 0)
-        return;
-    if (p.revents & POLLRDHUP)
+    news = c->carrier->poll(c, fd, POLLRDHUP);
+    if (news & POLLRDHUP)
         found |= END_RDHUP;
-    if (p.revents & (POLLERR | POLLHUP))
+    if (news & (POLLERR | POLLHUP))
         found |= END_DEAD;
-    if (unlikely(c->far) && !(p.revents & POLLERR) && !mirror_settled(c))
+    if (unlikely(c->far) && !(news & POLLERR) && !mirror_settled(c))
         return;
     if (found && !end_has(c->end, found))
         end_set(c->end, found);
@@ -320,12 +319,8 @@ void conn_look_if_due(struct conn *c, int fd)
 
 void conn_abort(struct conn *c, int fd)
 {
-    const struct linger now = {1, 0};
-
     end_set(c->end, END_DEAD | END_FROZEN);
-    // AF_UNSPEC: the kernel sends RST and forgets the peer
-    sys_call(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    sys_call(SYS_connect, fd, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
+    c->carrier->abort(c, fd);
 }
 
 void conn_break(struct conn *c, int fd)
@@ -405,6 +400,10 @@ static void advance_mapped(struct conn *c, int fd)
 {
     struct sock_end *e = c->end;
 
+    if (unlikely(!c->carrier->twin)) {
+        wire_advance(c, fd);
+        return;
+    }
     if (unlikely(end_has(e, END_LEAVING))) {
         conn_leave(c, fd);
         return;
@@ -535,6 +534,8 @@ int conn_go_back(struct conn *c, int fd, bool unread_too, uint64_t deadline_ns, 
     conn_decide(c, fd);
     if (!c->end)
         return 0;
+    if (!c->carrier->twin)
+        return -ETIMEDOUT;
     sock_enter();
     conn_advance(c, fd); // the family may have a channel that is unknown here
     freeze(c, reason);
@@ -564,6 +565,8 @@ int conn_tx_back(struct conn *c, int fd, bool nonblock, const char *reason)
     conn_decide(c, fd);
     if (!c->end)
         return 0;
+    if (!c->carrier->twin)
+        return -EAGAIN;
     sock_enter();
     end_set(c->end, END_FROZEN);
     conn_reason(c, reason);

@@ -25,11 +25,20 @@ int conn_attach(struct conn *c, int fd);
 // In a forked child, under no lock: the manager starts anew.
 void self_forked(void);
 
+// All numbers of c begin anew, as one socket that was never connected.
+void conn_begin_anew(struct conn *c);
+
 // Ends the connection with an RST; the next calls get the kernel's errors. Inside.
 void conn_abort(struct conn *c, int fd);
 
 // The same because the peer wrote nonsense into the channel. Inside.
 void conn_break(struct conn *c, int fd);
+
+// What the policy says of c, into c->rule. remote NULL: not known.
+void conn_ask(struct conn *c, const union cm_addr *local, const union cm_addr *remote);
+
+// A direction has changed its way: counts that.
+void conn_counted(struct conn *c);
 
 // Moves our sending direction to the carrier if the consumer allows it. Inside, under tx_lock.
 // True when it is on the carrier now.

@@ -16,7 +16,7 @@
 
 bool sock_is_own(int fd)
 {
-    return fdtab_kind(fd) == FD_OWN || (self.cm && cm_owns_fd(self.cm, fd));
+    return fdtab_kind(fd) == FD_OWN || (self.cm && cm_owns_fd(self.cm, fd)) || cm_wire_owns_fd(fd);
 }
 
 // The manager opens its socket where it will; cm_fd_up() says how far up.
@@ -25,15 +25,18 @@ int sock_limit(void)
     return self.cm ? MAX(fdtab_limit(), OWN_LIMIT) : fdtab_limit();
 }
 
-// The bells of one connection.
+// The fds of one connection beside its own.
 static bool bell_moved(struct conn *c, int oldfd, int newfd)
 {
-    int *bell = c->chan.bell == oldfd ? &c->chan.bell : &c->chan.peer_bell;
+    int *own[] = {&c->chan.bell, &c->chan.peer_bell, &c->shadow, &c->ears};
 
-    if (!c->chan.shared || *bell != oldfd)
-        return false;
-    *bell = newfd;
-    return true;
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        if (*own[i] != oldfd)
+            continue;
+        *own[i] = newfd;
+        return true;
+    }
+    return false;
 }
 
 // Tells the one who uses oldfd. Under self.lock.
@@ -44,6 +47,7 @@ static void moved(int oldfd, int newfd)
         fdtab_set(oldfd, FD_NONE, NULL);
     }
     cm_moved(self.cm, oldfd, newfd);
+    cm_wire_moved(oldfd, newfd);
     if (end_moved(oldfd, newfd))
         return;
     if (log_fd() == oldfd)
@@ -58,7 +62,11 @@ static void moved(int oldfd, int newfd)
 
 static int move_away(int fd)
 {
-    int newfd = sys_fcntl(fd, F_DUPFD_CLOEXEC, fd + 1);
+    int newfd;
+
+    if (cm_wire_is_fixed(fd))
+        return -EBUSY;
+    newfd = sys_fcntl(fd, F_DUPFD_CLOEXEC, fd + 1);
 
     if (newfd < 0)
         newfd = sys_fcntl(fd, F_DUPFD_CLOEXEC, 3);

@@ -3,6 +3,7 @@
 // mirrored, and what a ring cannot do exactly brings the connection back first.
 #include "base/clock.h"
 #include "base/sys.h"
+#include "sock/carrier.h"
 #include "sock/info.h"
 #include "sock/mirror.h"
 #include "sock/move.h"
@@ -26,8 +27,8 @@ int sock_getsockopt(struct conn *c, int fd, int level, int name, void *val, sock
 
     if (level == SOL_SHUNT)
         return name == SHUNT_INFO ? info_shunt(c, fd, val, len) : -ENOPROTOOPT;
-    err = sys_getsockopt(fd, level, name, val, len);
-    if (!err && level == IPPROTO_TCP && name == TCP_INFO && c->chan.shared)
+    err = c->carrier->getsockopt(c, fd, level, name, val, len);
+    if (!err && level == IPPROTO_TCP && name == TCP_INFO && c->chan.shared && c->carrier->twin)
         info_tcp(c, val, *len);
     return err;
 }
@@ -117,9 +118,9 @@ int sock_setsockopt(struct conn *c, int fd, int level, int name, const void *val
         return set_shunt(c, fd, name, val, len);
     if (is_twins(level, name) && !is_off(name, val, len))
         sock_hand_over(c, fd, "a socket option that only the kernel knows");
-    err = (int)sys_call(SYS_setsockopt, fd, level, name, val, len);
+    err = c->carrier->setsockopt(c, fd, level, name, val, len);
     if (!err && c->end && is_mirrored(level, name))
-        opts_mirror(c->end, fd);
+        opts_mirror(c->end, c->carrier->twin ? fd : c->shadow);
     return err;
 }
 
@@ -143,7 +144,7 @@ int sock_setfl(struct conn *c, int fd, int flags)
 
     if (flags & O_ASYNC)
         sock_hand_over(c, fd, by_signal);
-    err = sys_fcntl(fd, F_SETFL, flags);
+    err = sys_fcntl(fd, F_SETFL, c->ears >= 0 ? flags | O_NONBLOCK : flags);
     if (!err)
         note_nonblock(c, flags & O_NONBLOCK);
     return err;
@@ -155,7 +156,11 @@ int sock_ioctl(struct conn *c, int fd, unsigned long request, void *arg)
 
     if (request == FIOASYNC && arg && *(int *)arg)
         sock_hand_over(c, fd, by_signal);
-    err = sys_ioctl(fd, request, arg);
+    if (request == FIONBIO && c->ears >= 0) {
+        note_nonblock(c, *(int *)arg);
+        return 0;
+    }
+    err = c->carrier->ioctl(c, fd, request, arg);
     if (err)
         return err;
     if (request == FIONBIO)
@@ -169,8 +174,7 @@ int sock_ioctl(struct conn *c, int fd, unsigned long request, void *arg)
 
 // ---- connect ----
 
-// All numbers of c begin anew, as one socket that was never connected.
-static void begin_anew(struct conn *c)
+void conn_begin_anew(struct conn *c)
 {
     int type_flags = c->nonblock || (c->end && end_has(c->end, END_NONBLOCK)) ? SOCK_NONBLOCK : 0;
     int first = -1;
@@ -190,10 +194,14 @@ static void begin_anew(struct conn *c)
 // What it was connected to is over; bytes that are in the ring are lost, as the kernel's are.
 static int disconnect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t len)
 {
-    int err = (int)sys_call(SYS_connect, fd, addr, len);
+    int err;
+
+    if (!c->carrier->twin)
+        return wire_disconnect(c, fd);
+    err = (int)sys_call(SYS_connect, fd, addr, len);
 
     if (!err && c->stage >= CONN_FRESH)
-        begin_anew(c);
+        conn_begin_anew(c);
     return err;
 }
 
@@ -203,11 +211,34 @@ int sock_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t 
 
     if (addr && len >= sizeof addr->sa_family && addr->sa_family == AF_UNSPEC)
         return disconnect(c, fd, addr, len);
+    err = wire_connect(c, fd, addr, len);
+    if (err != -EOPNOTSUPP)
+        return err;
     err = real.connect(fd, addr, len) < 0 ? -errno : 0;
     // an interrupted one goes on by itself, as does one that does not block
     if (!err || err == -EINPROGRESS || err == -EINTR)
         conn_connected(c, fd);
     return err ? err : conn_require(c, fd);
+}
+
+int sock_name(struct conn *c, int fd, bool peer, struct sockaddr *addr, socklen_t *len)
+{
+    return c->carrier->name(c, fd, peer, addr, len);
+}
+
+void sock_listening(struct conn *c, int fd, int backlog)
+{
+    conn_listening(c);
+    wire_listen(c, fd, backlog);
+}
+
+int sock_getfl(struct conn *c, int fd)
+{
+    int flags = (int)sys_fcntl(fd, F_GETFL, 0);
+
+    if (flags >= 0 && c->ears >= 0 && !c->nonblock)
+        flags &= ~O_NONBLOCK;
+    return flags;
 }
 
 // ---- shutdown ----
@@ -246,9 +277,9 @@ int sock_shutdown(struct conn *c, int fd, int how)
         shut_tx(c, fd);
     if (c->end && how != SHUT_WR)
         end_set(c->end, END_RX_SHUT);
-    err = (int)sys_call(SYS_shutdown, fd, how);
+    err = c->carrier->shutdown(c, fd, how);
     if (c->chan.shared) {
-        if (!err && how != SHUT_RD)
+        if (!err && how != SHUT_RD && c->carrier->twin)
             chan_hint(&c->chan);
         wake(c);
     }

@@ -2,6 +2,7 @@
 // Sockets that travel by SCM_RIGHTS (unix(7)), and what comes.
 #include "base/clock.h"
 #include "base/sys.h"
+#include "sock/carrier.h"
 #include "sock/self.h"
 #include "sock/sock.h"
 
@@ -60,7 +61,9 @@ static void see_leaving(int fd, void *arg)
 
     if (!c)
         return;
-    if (c->stage != CONN_MAPPED || c->far || !knows_shunt(arg))
+    if (!c->carrier->twin)
+        wire_share(c, fd);
+    else if (c->stage != CONN_MAPPED || c->far || !knows_shunt(arg))
         sock_hand_over(c, fd, "passed to another process");
     else
         end_set(c->end, END_SHARED);

@@ -3,6 +3,7 @@
 #include "base/iov.h"
 #include "base/sys.h"
 #include "chan/pump.h"
+#include "sock/carrier.h"
 #include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/real.h"
@@ -76,24 +77,6 @@ static void peek(struct job *j, size_t n)
     iov_scatter(&p, chan_rx_at(&j->c->chan, &j->c->end->rx), n);
 }
 
-// The ring is empty and the twin has FIN or an error: what the kernel says of the twin is the
-// answer. A peer that closed before it read all that we wrote is a reset, as it would have been by
-// TCP.
-static ssize_t end_of_stream(struct job *j)
-{
-    struct sock_end *e = j->c->end;
-    char byte;
-    long n = sys_call(SYS_recvfrom, j->fd, &byte, 1, MSG_DONTWAIT, 0, 0);
-    uint64_t read_by_peer = atomic_load_explicit(&j->c->chan.tx->head, memory_order_acquire);
-
-    if (n == 0 && e->tx.tail != read_by_peer && conn_nobody_reads(j->c, j->fd)) {
-        conn_abort(j->c, j->fd);
-        return sys_call(SYS_recvfrom, j->fd, &byte, 1, MSG_DONTWAIT, 0,
-                        0); // the error that it left
-    }
-    return n > 0 ? -EPROTO : n;
-}
-
 // -EPROTO as chan_avail().
 static int64_t avail_now(struct conn *c, uint64_t want)
 {
@@ -115,7 +98,7 @@ static ssize_t ring_empty(struct job *j)
     // what was published before the FIN is visible now
     if (avail_now(c, 1) || conn_follow(c, j->fd))
         return -ECANCELED;
-    return end_of_stream(j);
+    return c->carrier->at_end(c, j->fd);
 }
 
 // Bytes, or as ring_empty().
@@ -384,5 +367,7 @@ int conn_unsent(struct conn *c, int fd)
     sock_unlock(&c->end->tx_lock, end_alone(c->end));
     sock_leave();
     used = ring && room >= 0 ? c->chan.ring_bytes - room : 0;
+    if (!c->carrier->twin)
+        return (int)used; // the engine keeps what is not acknowledged
     return n + (int)MAX(used - c->chan.ring_bytes / 2, 0);
 }

@@ -56,7 +56,12 @@ int sock_getsockopt(struct conn *c, int fd, int level, int name, void *val, sock
 int sock_setsockopt(struct conn *c, int fd, int level, int name, const void *val, socklen_t len);
 int sock_ioctl(struct conn *c, int fd, unsigned long request, void *arg);
 int sock_setfl(struct conn *c, int fd, int flags); // fcntl(F_SETFL)
+int sock_getfl(struct conn *c, int fd);            // fcntl(F_GETFL)
 int sock_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t len);
+void sock_listening(struct conn *c, int fd, int backlog); // after listen(2)
+// accept4(2); -EOPNOTSUPP: it is the kernel's alone.
+int sock_accept(struct conn *c, int fd, struct sockaddr *addr, socklen_t *len, int flags);
+int sock_name(struct conn *c, int fd, bool peer, struct sockaddr *addr, socklen_t *len);
 int sock_shutdown(struct conn *c, int fd, int how);
 
 // ---- files and pipes (file.c); no offsets on pipes ----

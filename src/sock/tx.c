@@ -3,6 +3,7 @@
 #include "base/iov.h"
 #include "base/sys.h"
 #include "chan/pump.h"
+#include "sock/carrier.h"
 #include "sock/epoll.h"
 #include "sock/mirror.h"
 #include "sock/move.h"
@@ -174,6 +175,8 @@ static ssize_t attempt(struct conn *c, int fd, struct iov_pos *p, int flags, str
     sock_leave();
     if (n != -ECANCELED)
         return n;
+    if (unlikely(!c->carrier->twin))
+        return wire_no_send(c, fd, flags);
     err = flush_again(c, fd, is_nonblock(c, flags), call);
     return err ? err : twin_send(c, fd, p, flags);
 }
@@ -197,7 +200,7 @@ static int after_part(struct conn *c, int fd, const struct iov_pos *p, ssize_t n
         no_room(c);
         return n ? 1 : -EAGAIN;
     }
-    if (conn_tx_ring(c))
+    if (conn_tx_ring(c) || !c->carrier->twin)
         return conn_wait(c, fd, POLLOUT, call);
     return p->cnt > REST_IOVS ? 0 : 1; // the kernel was interrupted, or took all that it was shown
 }
@@ -213,7 +216,7 @@ ssize_t conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, i
         n = -EFAULT;
     if (n)
         return n;
-    if (unlikely(flags & ~RING_FLAGS))
+    if (unlikely(flags & ~RING_FLAGS) && c->carrier->twin)
         conn_tx_back(c, fd, is_nonblock(c, flags), "sent with flags that a ring does not know");
     if (c->end)
         call.timeout_ns = c->end->sndtimeo_ns;
@@ -222,6 +225,8 @@ ssize_t conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, i
         if (n != -ECANCELED && (n = after_part(c, fd, &p, n, flags, &call)))
             break;
     }
+    if (unlikely(flags & MSG_OOB) && p.left < total && !c->carrier->twin)
+        cm_wire_urgent(&c->chan);
     return p.left < total ? (ssize_t)(total - p.left) : MIN(n, 0);
 }
 

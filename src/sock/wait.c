@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/sys.h"
 #include "chan/pump.h"
+#include "cm/wire.h"
+#include "sock/carrier.h"
 #include "sock/epoll.h"
 #include "sock/mirror.h"
 #include "sock/move.h"
@@ -48,14 +50,6 @@ static bool follow(struct conn *c, int fd)
     return followed;
 }
 
-static short twin_mask(int fd, short events)
-{
-    struct pollfd p = {fd, events, 0};
-    struct timespec now = {0};
-
-    return sys_call(SYS_ppoll, &p, 1, &now, 0, 8) > 0 ? p.revents : 0;
-}
-
 // What the rings say, and the flags that were noted of the twin.
 static short ring_mask(struct conn *c)
 {
@@ -96,7 +90,7 @@ short conn_mask_told(struct conn *c, int fd)
     if (!conn_tx_ring(c))
         ask |= POLLOUT;
     if (ask || end_has(c->end, END_DEAD))
-        mask |= twin_mask(fd, ask);
+        mask |= c->carrier->poll(c, fd, ask);
     if (end_has(c->end, END_RDHUP) && end_has(c->end, END_TX_SHUT))
         mask |= POLLHUP;
     // the twin was drained and the bytes go on in the ring
@@ -126,6 +120,13 @@ static bool due_to_others(struct conn *c, bool rx, bool tx)
            (more_tx && conn_tx_ring(c) && chan_stored(c->chan.tx) < c->chan.ring_bytes);
 }
 
+void conn_arm(struct conn *c, bool rx, bool tx)
+{
+    if (!c->carrier->twin)
+        cm_wire_arm(&c->chan);
+    chan_arm(&c->chan, rx, tx);
+}
+
 void conn_sleep(struct conn *c, bool rx, bool tx)
 {
     static const uint64_t one = 1;
@@ -137,7 +138,7 @@ void conn_sleep(struct conn *c, bool rx, bool tx)
     if (tx)
         atomic_fetch_add(&e->tx_sleepers, 1);
     rang = chan_bell_clear(&c->chan);
-    chan_arm(&c->chan, any(&e->rx_sleepers), any(&e->tx_sleepers));
+    conn_arm(c, any(&e->rx_sleepers), any(&e->tx_sleepers));
     chan_drained(&c->chan);
     if (rang && due_to_others(c, rx, tx))
         sys_write(c->chan.bell, &one, sizeof one); // a ring that they may not have seen yet
@@ -157,6 +158,8 @@ short conn_twin_events(const struct conn *c, bool rx, bool tx)
 {
     short events = end_has(c->end, END_RDHUP) ? 0 : POLLRDHUP;
 
+    if (!c->carrier->twin)
+        return POLLRDHUP; // shuntd is gone
     if (rx && !conn_rx_ring(c))
         events |= POLLIN | POLLPRI;
     if (tx && !conn_tx_ring(c))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 ready_tests = tests/unit/sock/test_epoll tests/unit/sock/test_epoll_echo tests/unit/sock/test_poll
 ready_rig = tests/unit/sock/rig.h tests/unit/sock/rig.c
-ready_libs = libsock.la libcm.la libpolicy.la liblane.la libchan.la libbase.la $(CONFIG_LIBS)
+ready_libs = libsock.la libcm.la libpolicy.la liblane.la libnet.la libtcp.la libwire.la libqueue.la libchan.la libbase.la $(CONFIG_LIBS)
 check_PROGRAMS += $(ready_tests)
 TESTS += $(ready_tests)
 QUICK_TESTS += $(ready_tests)
