@@ -132,6 +132,8 @@ static void host_event(void *self, struct tcp_conn *c, uint32_t events)
         atomic_store(&n->socks[sock].error, c->error);
     if (status)
         atomic_fetch_or(&n->socks[sock].status, status);
+    if (status & (NET_FIN | NET_CLOSED | NET_URGENT)) // news that the rings do not tell: chanmem.h
+        atomic_fetch_add(&net_chan(n, (uint32_t)sock)->dir[1].hint, 1);
     net_touch(n, (uint32_t)sock, events);
 }
 
