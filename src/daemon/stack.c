@@ -43,6 +43,19 @@ static void ring_on(struct stack *s)
 
 // ---- driving ----
 
+// Do programs drive the stack? Those that sleep on the queue do, and so does one that has done so
+// lately. shuntd's own turns do not count.
+static bool is_relieved(struct stack *s, uint64_t now)
+{
+    uint64_t turns = net_counters(s->net)->turns - s->own_turns;
+
+    if (turns != s->turns) {
+        s->turns = turns;
+        s->turns_ns = now;
+    }
+    return net_lookers(s->net) || now - s->turns_ns < RELIEF_NS;
+}
+
 // While programs look at the queue themselves, shuntd need not.
 static void watch_queue(struct stack *s, bool watch)
 {
@@ -82,13 +95,15 @@ void stack_turn(struct stack *s)
         stack_dies(s, net_dead(s->net));
     if (!is_alive(s))
         return;
-    net_drive(s->net, now);
+    s->own_turns += net_drive(s->net, now);
     ring_on(s);
     net_mirror_run(s->mirror, now);
-    relieved = net_lookers(s->net) != 0;
+    relieved = is_relieved(s, now);
     watch_queue(s, !relieved);
     due = MIN(net_deadline(s->net), net_mirror_deadline(s->mirror));
     if (relieved)
+        due = MAX(due, now + RELIEF_NS / 4); // they mind the deadlines as well
+    if (relieved && !net_lookers(s->net))
         due = MIN(due, now + RELIEF_NS);
     timer_set(&s->tick, MIN(due, now + WATCH_NS));
 }

@@ -54,6 +54,8 @@ struct stack {
     bool queue_watched;
     struct timer tick;
     uint64_t ports_run_ns;
+    uint64_t own_turns, turns;   // of shuntd; of all, when it looked last
+    uint64_t turns_ns;           // when that was
     uint64_t idle_ns;            // without users since then; CLOCK_NEVER: it has some
     struct list users;           // of struct stack_user
     struct stack_user **by_sock; // socks entries

@@ -364,8 +364,11 @@ static bool is_ours(int fd)
     enum fd_kind kind = fdtab_kind(fd);
     struct conn *c = kind == FD_CONN ? fdtab_object(fdtab_word(fd)) : NULL;
 
-    return kind == FD_EPOLL || (c && c->stage != CONN_RAW && c->stage != CONN_LISTEN &&
-                                (c->end || !__libc_single_threaded));
+    if (kind == FD_EPOLL || !c)
+        return kind == FD_EPOLL;
+    if (c->stage == CONN_LISTEN)
+        return c->ears >= 0;
+    return c->stage != CONN_RAW && (c->end || !__libc_single_threaded);
 }
 
 bool sock_poll_ours(const struct pollfd *fds, nfds_t n)
@@ -393,7 +396,8 @@ static int allocate(struct poll *p)
     return 0;
 }
 
-int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+static int poll_all(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+                    const sigset_t *mask)
 {
     struct pollfd kernel[2 * ON_STACK + PUMPS];
     struct member members[ON_STACK];
@@ -421,5 +425,74 @@ int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, con
         found = wait_for_fds(&p);
     release(&p);
     sock_leave();
+    return found;
+}
+
+// ---- listeners with ears ----
+
+// The ears of fd: -1: it has none.
+static int ears_of(int fd)
+{
+    const uintptr_t word = fdtab_word(fd);
+    const struct conn *c = fdtab_object(word);
+
+    return (word & 15) == FD_CONN && c->stage == CONN_LISTEN ? c->ears : -1;
+}
+
+static nfds_t count_ears(const struct pollfd *fds, nfds_t n)
+{
+    nfds_t ears = 0;
+
+    for (nfds_t i = 0; i < n; i++)
+        ears += ears_of(fds[i].fd) >= 0;
+    return ears;
+}
+
+// What the ears hear is the listener's.
+static int merge(struct pollfd *fds, nfds_t n, const struct pollfd *all)
+{
+    const struct pollfd *ears = all + n;
+    int found = 0;
+
+    for (nfds_t i = 0; i < n; i++) {
+        fds[i].revents = all[i].revents;
+        if (ears_of(fds[i].fd) >= 0 && ears++->revents & POLLIN)
+            fds[i].revents |= (short)(fds[i].events & READY_IN);
+        found += fds[i].revents != 0;
+    }
+    return found;
+}
+
+// all has room for every fd of the call, and then for the ears.
+static int poll_with_ears(struct pollfd *all, struct pollfd *fds, nfds_t n,
+                          const struct timespec *timeout, const sigset_t *mask)
+{
+    nfds_t m = n;
+    int found;
+
+    memcpy(all, fds, n * sizeof *fds);
+    for (nfds_t i = 0; i < n; i++)
+        if (ears_of(fds[i].fd) >= 0)
+            all[m++] = (struct pollfd){ears_of(fds[i].fd), fds[i].events & POLLIN, 0};
+    found = poll_all(all, m, timeout, mask);
+    return found < 0 ? found : merge(fds, n, all);
+}
+
+int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+    struct pollfd few[ON_STACK], *all = few;
+    nfds_t ears = count_ears(fds, n);
+    size_t bytes = (n + ears) * sizeof *all;
+    int found;
+
+    if (likely(!ears))
+        return poll_all(fds, n, timeout, mask);
+    if (n + ears > ON_STACK)
+        all = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED)
+        return -ENOMEM;
+    found = poll_with_ears(all, fds, n, timeout, mask);
+    if (all != few)
+        sys_call(SYS_munmap, all, bytes);
     return found;
 }

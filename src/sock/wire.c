@@ -87,9 +87,14 @@ static void wire_abort(struct conn *c, int fd)
 
 void wire_advance(struct conn *c, int fd)
 {
+    uint32_t status;
+
     if (!c->epoll_up)
         c->epoll_up = !epoll_conn_up(c);
-    if (!is_opening(c) || !(cm_wire_status(&c->chan) & CM_WIRE_CONNECTED))
+    status = cm_wire_status(&c->chan);
+    if (status & (CM_WIRE_FIN | CM_WIRE_CLOSED) && !end_has(c->end, END_RDHUP))
+        conn_look(c, fd);
+    if (!is_opening(c) || !(status & CM_WIRE_CONNECTED))
         return;
     atomic_store(&c->end->tx.epoch, 1);
     conn_counted(c);

@@ -90,6 +90,7 @@ static int begin(struct conn *c, int fd, bool opening)
     fill_record(c, fd);
     fdtab_set(c->chan.bell, FD_OWN, NULL);
     conn_counted(c);
+    e->rec.lane_tx = c->ring_lane; // from the first byte on
     atomic_store(&c->stage, CONN_MAPPED);
     return 0;
 }
@@ -212,15 +213,28 @@ static int await_open(struct conn *c, int fd)
     return 0;
 }
 
+// What failed has been told: the socket is as new (connect(2) on Linux).
+static int connect_anew(struct conn *old, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    int err = wire_disconnect(old, fd);
+    struct conn *c = err ? NULL : conn_get(fd);
+
+    if (!c)
+        return err ? err : -EBADF;
+    err = sock_connect(c, fd, addr, len);
+    conn_put(c);
+    return err;
+}
+
 // connect() on what is one already.
-static int connect_again(struct conn *c, int fd)
+static int connect_again(struct conn *c, int fd, const struct sockaddr *addr, socklen_t len)
 {
     uint32_t status = cm_wire_status(&c->chan);
     int err;
 
     if (status & CM_WIRE_CLOSED) {
         err = (int)c->carrier->at_end(c, fd);
-        return err ? err : -ECONNABORTED;
+        return err ? err : connect_anew(c, fd, addr, len);
     }
     if (!(status & CM_WIRE_CONNECTED))
         return end_has(c->end, END_NONBLOCK) ? -EALREADY : await_open(c, fd);
@@ -252,7 +266,7 @@ int wire_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t 
     union cm_addr remote = {0}, local = {0};
 
     if (unlikely(!c->carrier->twin))
-        return connect_again(c, fd);
+        return connect_again(c, fd, addr, len);
     if (likely(!policy_names_lane(self.policy, POLICY_LANE_TCP)) || c->stage != CONN_NEW ||
         c->inherited || !is_address(addr, len))
         return -EOPNOTSUPP;
