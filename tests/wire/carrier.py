@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Programs on Shunt's own TCP over veth, against peers that know nothing of Shunt."""
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import rig
+
+ACTOR = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "actor.py")]
+
+
+class Host:
+    """Starts actors on one of the two hosts, and ends them."""
+
+    def __init__(self, prefix=(), env=None):
+        self.prefix = list(prefix)
+        self.env = env or rig.plain_env()
+        self.running = []
+
+    def start(self, *words, until=None):
+        process = subprocess.Popen([str(word) for word in [*self.prefix, *ACTOR, *words]],
+                                   env=self.env, stdout=subprocess.PIPE, text=True,
+                                   stdin=subprocess.DEVNULL)
+        self.running.append(process)
+        if until:
+            line = process.stdout.readline()
+            if until not in line:
+                raise RuntimeError(f"{words}: said {line!r}, not {until!r}")
+            process.said = line
+        return process
+
+    def ask(self, *words, seconds=30):
+        """What the actor says till it ends."""
+        process = self.start(*words)
+        try:
+            return process.communicate(timeout=seconds)[0].strip()
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return f"hangs: {process.communicate()[0].strip()}"
+
+    def end(self):
+        for process in self.running:
+            process.kill()
+            process.wait()
+        self.running = []
+
+
+def free_port(ports=iter(range(28100, 28900))):
+    return next(ports)
+
+
+def is_(tap, got, want, name):
+    if not tap.ok(got == want, name):
+        tap.note(f"got {got!r}, want {want!r}")
+
+
+def connecting(tap, ours, peer):
+    port = free_port()
+    peer.start("serve-echo", rig.PEER, port, until="listening")
+    sizes = "1,1000,100000,3000000"
+    is_(tap, ours.ask("client", rig.PEER, port, sizes), "good tcp", "bytes come back as sent")
+    is_(tap, ours.ask("client-ways", rig.PEER, port).splitlines(),
+        [f"{way} good tcp" for way in ("blocking", "select", "poll", "epoll", "edge")],
+        "blocking, select, poll, epoll by level and by edge")
+    is_(tap, ours.ask("client-async-connect", rig.PEER, port), "True 4 0 tcp",
+        "a connect that does not block, in an epoll set before")
+    is_(tap, ours.ask("client-options", rig.PEER, port), "1 1 33 True 1 tcp", "options")
+    is_(tap, ours.ask("client-timeout", rig.PEER, port), "good tcp", "SO_RCVTIMEO")
+    is_(tap, ours.ask("client-refused", rig.PEER, free_port()), "111 111", "refused, twice")
+    is_(tap, ours.ask("client-fork", rig.PEER, port), "good tcp", "a forked child writes on")
+    is_(tap, ours.ask("client-exec", rig.PEER, port), "good tcp", "an executed program goes on")
+    is_(tap, ours.ask("client-pass", rig.PEER, port), "good tcp", "passed by SCM_RIGHTS")
+    peer6 = free_port()
+    peer.start("serve-echo", rig.PEER6, peer6, until="listening")
+    is_(tap, ours.ask("client", rig.PEER6, peer6, "100000"), "good tcp", "IPv6")
+
+
+def listening(tap, ours, peer):
+    for role, address, to in (("serve-echo", rig.HERE, rig.HERE),
+                              ("serve-asyncio", rig.HERE, rig.HERE),
+                              ("serve-echo", "0.0.0.0", rig.HERE),
+                              ("serve-echo", rig.HERE6, rig.HERE6)):
+        port = free_port()
+        ours.start(role, address, port, until="listening")
+        is_(tap, peer.ask("client", to, port, "1,1000,2000000"), "good plain",
+            f"{role} at {address}")
+    port = free_port()
+    ours.start("serve-workers", rig.HERE, port, 3, until="listening")
+    said = peer.ask("ask-workers", rig.HERE, port, 60)
+    tap.ok(re.fullmatch("[123] tcp", said), "workers share a listener") or tap.note(said)
+    port = free_port()
+    ours.start("serve-echo", "0.0.0.0", port, until="listening")
+    said = ours.ask("client", "127.0.0.1", port, "1000")
+    tap.ok(said.startswith("good kernel"), "the kernel serves loopback beside it") or tap.note(said)
+
+
+def ending(tap, ours, peer):
+    port = free_port()
+    server = peer.start("serve-watch", rig.PEER, port, until="listening")
+
+    def how(after):
+        kind, at = server.stdout.readline().split()
+        return kind, float(at) - after
+
+    client = ours.start("client-hold", rig.PEER, port, until="connected tcp")
+    killed = time.monotonic()
+    client.send_signal(signal.SIGKILL)
+    kind, took = how(killed)
+    tap.ok(kind in ("fin", "rst") and took < 0.1, "SIGKILL: the peer hears of it at once") \
+        or tap.note(f"{kind} after {took} s")
+    said = ours.ask("client-reset", rig.PEER, port)
+    kind, took = how(float(said.split()[1]))
+    tap.ok(kind == "rst" and took < 0.1, "SO_LINGER 0 is a reset") or tap.note(f"{kind} {took}")
+    stopped = ours.start("client-hold", rig.PEER, port, until="connected tcp")
+    stopped.send_signal(signal.SIGSTOP)
+    echo = free_port()
+    peer.start("serve-echo", rig.PEER, echo, until="listening")
+    is_(tap, ours.ask("client", rig.PEER, echo, "1,300000"), "good tcp",
+        "others go on beside a stopped program")
+    stopped.send_signal(signal.SIGCONT)
+    stopped.kill()
+    how(time.monotonic())
+
+
+def daemon_dies(tap, shunt, ours, peer):
+    port, echo = free_port(), free_port()
+    peer.start("serve-watch", rig.PEER, port, until="listening")
+    peer.start("serve-echo", rig.PEER, echo, until="listening")
+    client = ours.start("client-hold", rig.PEER, port, until="connected tcp")
+    start = time.monotonic()
+    shunt.daemon.kill()
+    line = client.stdout.readline().strip()
+    tap.ok(line == "error 104" and time.monotonic() - start < 0.5,
+           "shuntd killed: ECONNRESET at once") or tap.note(line)
+    said = ours.ask("client", rig.PEER, echo, "1000")
+    tap.ok(said.startswith("good"), "and programs that start then connect") or tap.note(said)
+    is_(tap, peer.ask("client", rig.PEER, echo, "1000"), "good plain", "the peer's host is well")
+
+
+def main():
+    rig.enter()
+    tap = rig.Tap()
+    with rig.Shunt(rig.WIRE) as shunt:
+        ours = Host(shunt.command([]), shunt.env())
+        peer = Host(rig.IN_PEER)
+        for part in (connecting, listening, ending):
+            part(tap, ours, peer)
+            ours.end()
+            peer.end()
+        daemon_dies(tap, shunt, ours, peer)
+        ours.end()
+        peer.end()
+    tap.end()
+
+
+main()
