@@ -113,10 +113,20 @@ static bool recv_is_kernels(int flags)
     return flags & (MSG_ERRQUEUE | MSG_OOB);
 }
 
+// The same where no kernel has them.
+static ssize_t recv_apart(int fd, void *buf, size_t n, int flags)
+{
+    struct conn *c __attribute__((cleanup(shim_let_go))) = shim_conn(fd);
+
+    return shim_ret(c ? sock_recv_apart(c, buf, n, flags) : -EBADF);
+}
+
 SHUNT_EXPORT ssize_t recv(int fd, void *buf, size_t n, int flags)
 {
     struct conn *c = recv_is_kernels(flags) ? NULL : stream_of(fd);
 
+    if (unlikely(recv_is_kernels(flags) && shim_is_wired(fd)))
+        return recv_apart(fd, buf, n, flags);
     if (likely(!c))
         return LIBC(recv)(fd, buf, n, flags);
     return stream_recv(c, fd, &(struct iovec){buf, n}, 1, flags);
@@ -134,6 +144,8 @@ SHUNT_EXPORT ssize_t recvfrom(int fd, void *restrict buf, size_t n, int flags,
     struct conn *c = recv_is_kernels(flags) ? NULL : stream_of(fd);
     ssize_t r;
 
+    if (unlikely(recv_is_kernels(flags) && shim_is_wired(fd)))
+        return recv_apart(fd, buf, n, flags);
     if (likely(!c))
         return LIBC(recvfrom)(fd, buf, n, flags, addr, len);
     r = stream_recv(c, fd, &(struct iovec){buf, n}, 1, flags);
@@ -213,6 +225,10 @@ SHUNT_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
     struct conn *c = recv_is_kernels(flags) ? NULL : stream_of(fd);
 
+    if (unlikely(recv_is_kernels(flags) && shim_is_wired(fd)))
+        return msg->msg_iovlen
+                   ? recv_apart(fd, msg->msg_iov->iov_base, msg->msg_iov->iov_len, flags)
+                   : 0;
     if (likely(!c))
         return received(LIBC(recvmsg)(fd, msg, flags), msg);
     if (msg->msg_iovlen > IOV_MAX) {
@@ -326,6 +342,11 @@ SHUNT_EXPORT ssize_t sendfile(int out_fd, int in_fd, off_t *off, size_t n)
     struct conn *c = shim_stream(out_fd);
     ssize_t r;
 
+    if (unlikely(shim_is_wired(in_fd))) {
+        if (c)
+            conn_put(c);
+        return shim_ret(-EINVAL); // sendfile(2): a socket cannot be read so
+    }
     if (likely(!c))
         return LIBC(sendfile)(out_fd, in_fd, off, n);
     r = sock_sendfile(c, out_fd, in_fd, off, n);

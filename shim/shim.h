@@ -66,6 +66,15 @@ static inline struct conn *shim_stream(int fd)
     return shim_may_ring(fd) ? shim_conn(fd) : NULL;
 }
 
+// Is fd a connection on Shunt's own TCP, of which the kernel knows nothing?
+static inline bool shim_is_wired(int fd)
+{
+    uintptr_t word = fdtab_word(fd);
+
+    return unlikely((word & 15) == FD_CONN) && !conn_has_twin(fdtab_object(word)) &&
+           !shim_vforked();
+}
+
 // For cleanup attributes: a thread that is cancelled unwinds through here.
 static inline void shim_let_go(struct conn **c)
 {

@@ -51,9 +51,6 @@ void wire_advance(struct conn *c, int fd);
 // What a send returns whose bytes no ring takes: it is too early, or too late for them. Not inside.
 ssize_t wire_no_send(struct conn *c, int fd, int flags);
 
-// MSG_OOB: the byte that the peer has marked, for recv(2).
-ssize_t wire_recv_urgent(struct conn *c, void *buf, size_t n, int flags);
-
 // c goes to another process: tells shuntd where its state is. Inside.
 void wire_share(struct conn *c, int fd);
 

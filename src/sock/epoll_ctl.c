@@ -389,7 +389,8 @@ void epoll_conn_closing(struct conn *c, int fd)
     list_for_each_safe (it, &c->watches) {
         struct epoll_watch *w = list_entry(it, struct epoll_watch, in_conn);
 
-        if (w->fd != fd)
+        // on Shunt's own TCP the copies keep what the closed number had, up to the last one
+        if (!conn_has_twin(c) ? copies && !w->dormant : w->fd != fd)
             continue;
         if (copies && w->raised && !w->dormant) {
             abandon_watch(w);

@@ -288,7 +288,7 @@ void conn_look(struct conn *c, int fd)
         found |= END_DEAD;
     if (unlikely(c->far) && !(news & POLLERR) && !mirror_settled(c))
         return;
-    if (found && !end_has(c->end, found))
+    if (found & ~atomic_load_explicit(&c->end->flags, memory_order_relaxed))
         end_set(c->end, found);
 }
 

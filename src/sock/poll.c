@@ -481,7 +481,7 @@ static int poll_with_ears(struct pollfd *all, struct pollfd *fds, nfds_t n,
 int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
     struct pollfd few[ON_STACK], *all = few;
-    nfds_t ears = count_ears(fds, n);
+    nfds_t ears = n > INT_MAX ? 0 : count_ears(fds, n);
     size_t bytes = (n + ears) * sizeof *all;
     int found;
 

@@ -156,6 +156,8 @@ static bool is_nonblock(const struct conn *c, int flags)
 static bool goes_by_ring(struct conn *c, int fd)
 {
     if (likely(conn_tx_ring(c))) {
+        if (!c->carrier->twin)
+            wire_advance(c, fd);
         conn_look_if_due(c, fd);
         conn_serve(c, fd);
     } else {
@@ -272,8 +274,13 @@ ssize_t conn_send_from(struct conn *c, int fd, int in_fd, off_t *off, size_t n, 
 
     while (done < n) {
         sock_enter();
+        pump_look(&c->chan);
         got = goes_by_ring(c, fd) ? ring_put_from(c, fd, in_fd, off, n - done) : -EOPNOTSUPP;
         sock_leave();
+        if (got == -EOPNOTSUPP && !c->carrier->twin) {
+            got = wire_no_send(c, fd, flags);
+            got = got ? got : -ENOBUFS;
+        }
         if (got > 0) {
             done += (size_t)got;
             continue;

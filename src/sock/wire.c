@@ -10,6 +10,7 @@
 #include "sock/fdtab.h"
 #include "sock/move.h"
 #include "sock/self.h"
+#include "sock/sock.h"
 #include "sock/wire.h"
 
 #include <linux/sockios.h>
@@ -92,7 +93,8 @@ void wire_advance(struct conn *c, int fd)
     if (!c->epoll_up)
         c->epoll_up = !epoll_conn_up(c);
     status = cm_wire_status(&c->chan);
-    if (status & (CM_WIRE_FIN | CM_WIRE_CLOSED) && !end_has(c->end, END_RDHUP))
+    if ((status & CM_WIRE_FIN && !end_has(c->end, END_RDHUP)) ||
+        (status & CM_WIRE_CLOSED && !end_has(c->end, END_DEAD)))
         conn_look(c, fd);
     if (!is_opening(c) || !(status & CM_WIRE_CONNECTED))
         return;
@@ -316,6 +318,24 @@ static bool at_mark(struct conn *c)
 
     return cm_wire_status(&c->chan) & CM_WIRE_URGENT && !cm_wire_info(&c->chan, c->family, &info) &&
            info.urgent_pos == c->end->rx.head + 1;
+}
+
+// The urgent byte stays in the stream, as with SO_OOBINLINE (RFC 6093); here it can be read apart.
+// Nothing ever comes to the error queue.
+ssize_t sock_recv_apart(struct conn *c, void *buf, size_t n, int flags)
+{
+    struct cm_wire_info info;
+    uint64_t ahead;
+
+    if (flags & MSG_ERRQUEUE)
+        return -EAGAIN;
+    if (!(cm_wire_status(&c->chan) & CM_WIRE_URGENT) || cm_wire_info(&c->chan, c->family, &info))
+        return -EINVAL;
+    ahead = info.urgent_pos - 1 - c->end->rx.head;
+    if (!n || ahead >= chan_stored(c->chan.rx))
+        return -EINVAL;
+    *(uint8_t *)buf = chan_rx_at(&c->chan, &c->end->rx)[ahead];
+    return 1;
 }
 
 static int wire_ioctl(struct conn *c, int fd, unsigned long request, void *arg)

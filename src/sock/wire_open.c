@@ -354,6 +354,7 @@ static int hear(struct conn *listener, int flags)
         c->rule = listener->rule;
         c->family = listener->family;
         err = begin(c, fd, false);
+        c->epoll_up = true; // no set has it yet
     } else {
         cm_wire_leave(&chan);
     }
@@ -495,6 +496,7 @@ bool wire_adopt(int fd)
             cm_wire_leave(&chan);
             sys_close(chunk_fd);
         } else {
+            c->epoll_up = true;
             atomic_store(&c->stage, CONN_MAPPED);
         }
         sock_unlock(&self.lock, false);

@@ -94,6 +94,16 @@ static long optval(int fd)
     return r < 0 ? r : type;
 }
 
+static long name_len(int fd, int peer)
+{
+    struct sockaddr_storage name;
+    socklen_t n = sizeof name;
+    struct sockaddr *at = (struct sockaddr *)&name;
+    int r = peer ? getpeername(fd, at, &n) : getsockname(fd, at, &n);
+
+    return r < 0 ? r : (long)n;
+}
+
 static long fionread(int fd)
 {
     int n = -1;
@@ -269,6 +279,8 @@ ON_FD(__fcntl, __fcntl(fd, F_SETFD, FD_CLOEXEC))
 ON_FD(fcntl64, is_fd(fcntl64(fd, F_DUPFD_CLOEXEC, 200)))
 ON_FD(ioctl, fionread(fd))
 ON_FD(getsockopt, optval(fd))
+ON_FD(getsockname, name_len(fd, 0))
+ON_FD(getpeername, name_len(fd, 1))
 ON_FD(setsockopt, setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &(int){1}, sizeof(int)))
 ON_FD(pidfd_getfd, by_pidfd(fd))
 ON_FD(syscall, syscall(SYS_write, fd, buf, 3L) * 100 + syscall(SYS_close, fd))

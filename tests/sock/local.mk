@@ -16,5 +16,6 @@ tests_sock_sock_SOURCES = \
 	tests/sock/death.c tests/sock/many.c tests/sock/integrity.c tests/sock/leave.c \
 	tests/sock/others.c
 
-dist_check_SCRIPTS += tests/sock/run.sh tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh
-TESTS += tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh
+dist_check_SCRIPTS += tests/sock/run.sh tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh \
+	tests/sock/tcp.sh
+TESTS += tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh tests/sock/tcp.sh

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Runs the socket-rule cases in a mode:
-#   tests/sock/run.sh plain|kernel|shm|rdma [TOPIC[/CASE]]...
+#   tests/sock/run.sh plain|kernel|shm|rdma|tcp [TOPIC[/CASE]]...
 # plain: without Shunt. kernel: under Shunt, every lane forbidden. shm: under Shunt, switched at once.
 # rdma: the same, over verbs devices, in a guest of ./dev vm.
+# tcp: under Shunt, on its own TCP, in the namespaces of tests/wire/rig.py, against kernel sockets.
 set -eu
 mode=$1
 shift
@@ -23,6 +24,7 @@ case $mode in
 kernel) echo 'rules = ( { name = "nothing"; action = "forbid"; } );' ;;
 shm) echo 'rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; } );' ;;
 rdma) echo 'rules = ( { name = "all"; lanes = [ "rdma" ]; after_bytes = 0; after_ms = 0; } );' ;;
+tcp) echo 'rules = ( { name = "wire"; lanes = [ "tcp" ]; } );' ;;
 *) echo "run.sh: no mode '$mode'" >&2 && exit 2 ;;
 esac >"$conf"
 "$build/shunt" run -c "$conf" -- "$sock" -m "$mode" "$@"

@@ -50,3 +50,9 @@ def enter():
         run("ip", *where, "address", "add", f"{v4}/24", "dev", link)
         run("ip", *where, "address", "add", f"{v6}/64", "dev", link, "nodad")
         run("ip", *where, "link", "set", link, "up")
+
+
+# as a command: runs another one in there
+if __name__ == "__main__":
+    enter()
+    os.execvp(sys.argv[1], sys.argv[1:])

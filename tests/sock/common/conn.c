@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -111,6 +112,32 @@ void conn_close(struct conn *c)
     c->fd = -1;
 }
 
+// ---- the two hosts of mode tcp ----
+
+static in_addr_t host_address(const char *name)
+{
+    const char *text = getenv(name);
+    return text != NULL ? inet_addr(text) : htonl(INADDR_LOOPBACK);
+}
+
+// A socket of this host, or of the other one. Only the calling thread is there for a moment.
+static int socket_at(bool there)
+{
+    const char *peer_ns = getenv("SOCK_PEER_NS");
+    int here_ns, ns, fd;
+    if (!there || sock_mode != SOCK_TCP || peer_ns == NULL)
+        return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    here_ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    ns = open(peer_ns, O_RDONLY | O_CLOEXEC);
+    REQUIRE(here_ns >= 0 && ns >= 0);
+    REQUIRE_EQ(setns(ns, CLONE_NEWNET), 0);
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE_EQ(setns(here_ns, CLONE_NEWNET), 0);
+    close(here_ns);
+    close(ns);
+    return fd;
+}
+
 // One end's half of the lanes that info tells, or "plain" when nobody answers.
 static bool lane_wanted(bool answered, const struct shunt_info *info)
 {
@@ -123,14 +150,29 @@ static bool lane_wanted(bool answered, const struct shunt_info *info)
         return answered && info->lane_tx == SHUNT_LANE_SHM && info->lane_rx == SHUNT_LANE_SHM;
     case SOCK_RDMA:
         return answered && info->lane_tx == SHUNT_LANE_RDMA && info->lane_rx == SHUNT_LANE_RDMA;
+    case SOCK_TCP:
+        return answered && info->lane_tx == SHUNT_LANE_TCP && info->lane_rx == SHUNT_LANE_TCP;
     }
     return false;
+}
+
+// In mode tcp the other host's end is the kernel's, and so is what never leaves this one.
+static bool is_kernels(int fd)
+{
+    struct sockaddr_in name, peer;
+    socklen_t len = sizeof(name), peer_len = sizeof(peer);
+    return sock_mode == SOCK_TCP && getsockname(fd, (struct sockaddr *)&name, &len) == 0 &&
+           (name.sin_addr.s_addr != host_address("SOCK_HERE") ||
+            (getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 &&
+             peer.sin_addr.s_addr == name.sin_addr.s_addr));
 }
 
 bool sock_lane_ok(int fd, char *why, size_t why_len)
 {
     struct shunt_info info = {0};
     socklen_t len = sizeof(info);
+    if (is_kernels(fd))
+        return true;
     bool answered = getsockopt(fd, SOL_SHUNT, SHUNT_INFO, &info, &len) == 0;
     if (lane_wanted(answered, &info))
         return true;
@@ -187,30 +229,40 @@ void sock_warm(int client, int server)
     warm(server, pair_round, fds);
 }
 
-static struct in_addr server_address(void)
+static in_addr_t address_at(bool there)
 {
-    struct in_addr addr = {htonl(INADDR_LOOPBACK)};
     const char *device = getenv("VM_PEER");
-    if (sock_mode == SOCK_RDMA)
-        REQUIRE(device && inet_pton(AF_INET, device, &addr) == 1);
-    return addr;
+    if (sock_mode != SOCK_RDMA)
+        return host_address(there ? "SOCK_PEER" : "SOCK_HERE");
+    REQUIRE(device != NULL);
+    return inet_addr(device);
 }
 
-int sock_listen(struct sockaddr_in *addr)
+static int listen_at(bool there, struct sockaddr_in *addr)
 {
     socklen_t len = sizeof(*addr);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket_at(there);
     REQUIRE(fd >= 0);
-    *addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = server_address()};
+    *addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = address_at(there)};
     REQUIRE_EQ(bind(fd, (struct sockaddr *)addr, len), 0);
     REQUIRE_EQ(listen(fd, 1024), 0);
     REQUIRE_EQ(getsockname(fd, (struct sockaddr *)addr, &len), 0);
     return fd;
 }
 
+int sock_listen(struct sockaddr_in *addr)
+{
+    return listen_at(false, addr);
+}
+
+int sock_listen_there(struct sockaddr_in *addr)
+{
+    return listen_at(true, addr);
+}
+
 int sock_connect(const struct sockaddr_in *addr)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket_at(addr->sin_addr.s_addr == host_address("SOCK_HERE"));
     REQUIRE(fd >= 0);
     REQUIRE_EQ(connect(fd, (const struct sockaddr *)addr, sizeof(*addr)), 0);
     return fd;

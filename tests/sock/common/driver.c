@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Runs cases, each in a child of its own with a time limit, and says what happened as TAP.
 //
-//   sock [-m plain|kernel|shm|rdma] [TOPIC[/CASE]]...     names may be patterns, as in 'epoll_*'
+//   sock [-m plain|kernel|shm|rdma|tcp] [TOPIC[/CASE]]...    names may be patterns, as in 'epoll_*'
 #include "sock.h"
 
 #include <fnmatch.h>
@@ -23,7 +23,8 @@ const char *sock_self;
 static char *skip_reason; // shared with the cases' processes
 
 static const char *const mode_names[] = {
-    [SOCK_PLAIN] = "plain", [SOCK_KERNEL] = "kernel", [SOCK_SHM] = "shm", [SOCK_RDMA] = "rdma"};
+    [SOCK_PLAIN] = "plain", [SOCK_KERNEL] = "kernel", [SOCK_SHM] = "shm",
+    [SOCK_RDMA] = "rdma",   [SOCK_TCP] = "tcp"};
 static const char *const variant_names[] = {[SOCK_PROC] = "proc", [SOCK_THREAD] = "thread"};
 
 // One line to stdout by one write, so that lines of several processes never mix.
@@ -185,7 +186,7 @@ static enum sock_mode mode_named(const char *name)
         if (strcmp(name, mode_names[i]) == 0)
             return (enum sock_mode)i;
     }
-    fprintf(stderr, "sock: no mode '%s': plain, kernel, shm or rdma\n", name);
+    fprintf(stderr, "sock: no mode '%s': plain, kernel, shm, rdma or tcp\n", name);
     exit(2);
 }
 

@@ -71,7 +71,7 @@ void conn_open(struct conn *c, enum sock_variant variant)
     REQUIRE(start != NULL);
     REQUIRE_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ctl), 0);
     start->connects = variant == SOCK_THREAD;
-    start->listener = sock_listen(&start->addr);
+    start->listener = start->connects ? sock_listen(&start->addr) : sock_listen_there(&start->addr);
     start->self = (struct conn){.fd = -1, .ctl = ctl[1], .salt = !start->connects};
     *c = (struct conn){.fd = -1, .ctl = ctl[0], .salt = start->connects};
     int listener = start->listener;

@@ -130,9 +130,13 @@ int64_t op_exit(struct conn *self, int64_t status);  // process only: _exit with
 int64_t op_nothing(struct conn *self, int64_t unused);
 
 // ---- bare sockets -----------------------------------------------------------------------------
-// A listening socket on 127.0.0.1, in mode rdma on $VM_PEER, on a port that the kernel chose; its
-// address into addr.
+// A listening socket on 127.0.0.1, in mode rdma on $VM_PEER, in mode tcp on this host's address, on
+// a port that the kernel chose; its address into addr.
 int sock_listen(struct sockaddr_in *addr);
+// The same, in mode tcp on the other host, which is the network namespace of SOCK_PEER_NS: this
+// host's case then connects, and what is under test is its end.
+int sock_listen_there(struct sockaddr_in *addr);
+// In mode tcp from the host that addr is not on.
 int sock_connect(const struct sockaddr_in *addr);
 // Both ends in this process.
 void sock_pair(int *client, int *server);
@@ -156,6 +160,7 @@ enum sock_mode {
     SOCK_KERNEL, // under Shunt, every lane forbidden
     SOCK_SHM,    // under Shunt, switched to shared memory
     SOCK_RDMA,   // under Shunt, switched to lane rdma, in a guest of ./dev vm
+    SOCK_TCP,    // under Shunt, on its own TCP; the peer is a kernel socket of another host
 };
 extern enum sock_mode sock_mode;
 extern unsigned sock_patience; // how many times slower than usual things may be

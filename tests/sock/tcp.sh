@@ -1,0 +1,8 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Without arguments a part of the cases, which takes half a minute; '*' runs all of them.
+here=$(dirname "$0")
+SOCK_HERE=10.28.0.1 SOCK_PEER=10.28.0.2 SOCK_PEER_NS=/run/netns/peer
+export SOCK_HERE SOCK_PEER SOCK_PEER_NS
+[ $# -gt 0 ] || set -- io recv_flags accept reset halfclose select poll epoll_level fds
+exec python3 "$here/../wire/rig.py" bash "$here/run.sh" tcp "$@"
