@@ -52,6 +52,8 @@ int steer_init(struct steer *s, struct steer_image image, uint32_t flows_max)
 {
     struct bpf_map *flows;
 
+    s->image = image;
+    s->flows_max = flows_max;
     libbpf_set_print(to_log);
     s->object = bpf_object__open_mem(image.bytes, image.size_bytes, NULL);
     if (!s->object)
@@ -60,6 +62,12 @@ int steer_init(struct steer *s, struct steer_image image, uint32_t flows_max)
     if (!flows)
         return -EINVAL;
     return flows_max ? bpf_map__set_max_entries(flows, flows_max) : 0;
+}
+
+int steer_again(struct steer *s)
+{
+    steer_fini(s);
+    return steer_init(s, s->image, s->flows_max);
 }
 
 int steer_ready(struct steer *s)

@@ -19,11 +19,16 @@ struct steer_image steer_packet(void), steer_xdp(void);
 struct steer {
     struct bpf_object *object;
     int flows_fd, verdicts_fd; // the object's
+    struct steer_image image;
+    uint32_t flows_max;
 };
 
 // Parses an image, with flows_max entries of room (0: as compiled); loads nothing yet, so that the
 // door can still say how. 0, -ENOMEM, -EINVAL.
 int steer_init(struct steer *s, struct steer_image image, uint32_t flows_max);
+
+// Begins anew, after a load that failed half-way. As steer_init().
+int steer_again(struct steer *s);
 
 // Finds the maps of an object that is loaded. 0, -ENOENT.
 int steer_ready(struct steer *s);

@@ -52,7 +52,15 @@ static bool is_dispatched(uint32_t ifindex)
     return dispatched;
 }
 
-// Takes the steer's object into use: it stays steer's, and is loaded on success and failure alike.
+// Not by libxdp, which would ask for CAP_SYS_ADMIN to find the program that it has attached.
+static void detach_alone(uint32_t ifindex, int program_fd, bool native)
+{
+    DECLARE_LIBBPF_OPTS(bpf_xdp_attach_opts, opts, .old_prog_fd = program_fd);
+
+    bpf_xdp_detach((int)ifindex, native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE, &opts);
+}
+
+// Takes the steer's object into use, and leaves it in any state on failure; it stays steer's.
 static int attach_dispatched(struct xdp_attachment *a, struct steer *steer, bool native)
 {
     DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .obj = steer->object, .prog_name = PROGRAM);
@@ -65,7 +73,7 @@ static int attach_dispatched(struct xdp_attachment *a, struct steer *steer, bool
     xdp_program__set_xdp_frags_support(program, true);
     err = xdp_program__attach(program, (int)a->ifindex, mode, 0);
     if (!err && !is_dispatched(a->ifindex)) {
-        xdp_program__detach(program, (int)a->ifindex, mode, 0);
+        detach_alone(a->ifindex, xdp_program__fd(program), native);
         err = -EOPNOTSUPP;
     }
     if (err)
@@ -109,7 +117,9 @@ int xdp_attach(struct xdp_attachment *a, struct steer *steer, uint32_t ifindex, 
     if (!direct && !attach_dispatched(a, steer, native))
         return 0;
     a->how = direct ? "alone, as asked" : "alone: this kernel takes no dispatcher";
-    err = steer_program(steer, PROGRAM) < 0 ? bpf_object__load(steer->object) : 0;
+    err = steer_again(steer);
+    if (!err)
+        err = bpf_object__load(steer->object);
     if (!err)
         err = attach_in_mode(a, steer, native);
     if (err && err != -EBUSY && native)

@@ -97,6 +97,23 @@ static void side_up(struct rig *rig, enum side side)
     rig_enter(HERE);
 }
 
+// Until the kernel lets the device send: what is sent between `up` and that is dropped silently.
+static void wait_running(enum side side)
+{
+    struct ifreq ifr = {0};
+    int fd;
+
+    rig_enter(side);
+    fd = socket(AF_INET, SOCK_DGRAM, 0);
+    rig_enter(HERE);
+    strcpy(ifr.ifr_name, device_of[side]);
+    for (int turn = 0; turn < 3000 && !(ifr.ifr_flags & IFF_RUNNING); turn++) {
+        usleep(1000);
+        assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &ifr), 0);
+    }
+    close(fd);
+}
+
 void rig_links(struct rig *rig, unsigned hw_queues)
 {
     rig_run(HERE,
@@ -106,6 +123,8 @@ void rig_links(struct rig *rig, unsigned hw_queues)
             namespaces[THERE]);
     side_up(rig, HERE);
     side_up(rig, THERE);
+    wait_running(HERE);
+    wait_running(THERE);
     // a NIC's frames are no longer than the wire's
     for (enum side side = HERE; side < SIDES && rig->door == QUEUE_VERBS_RAW; side++)
         rig_run(side, "link set %s gso_max_segs 1", device_of[side]);
