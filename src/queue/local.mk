@@ -21,6 +21,8 @@ noinst_LTLIBRARIES += libqueueowner.la
 libqueueowner_la_SOURCES = \
 	src/queue/owner.h src/queue/owner.c \
 	src/queue/device.h src/queue/device.c
+libqueueowner_la_CFLAGS = $(AM_CFLAGS) $(XDP_CFLAGS)
+libqueueowner_la_CPPFLAGS = $(AM_CPPFLAGS) -DSTEER_DIR='"$(abs_builddir)/src/queue"'
 libqueueowner_la_LIBADD =
 EXTRA_DIST += src/queue/steer.bpf.h src/queue/packet.bpf.c src/queue/xdp.bpf.c
 if HAVE_XDP
@@ -29,8 +31,6 @@ libqueueowner_la_SOURCES += \
 	src/queue/tc.h src/queue/tc.c \
 	src/queue/xdp_attach.h src/queue/xdp_attach.c \
 	src/queue/af_packet_open.c src/queue/af_xdp_open.c
-libqueueowner_la_CFLAGS = $(AM_CFLAGS) $(XDP_CFLAGS)
-libqueueowner_la_CPPFLAGS = $(AM_CPPFLAGS) -DSTEER_DIR='"$(abs_builddir)/src/queue"'
 libqueueowner_la_LIBADD += $(XDP_LIBS)
 
 BPF_OBJECTS = src/queue/packet.bpf.o src/queue/xdp.bpf.o

@@ -18,8 +18,10 @@ struct queue_options {
     uint8_t door;       // enum queue_door, or QUEUE_AUTO
     uint16_t hw_first;  // AF_XDP: the first hardware queue
     uint16_t hw_queues; // AF_XDP: how many; 0: all from hw_first on
-    uint32_t rx_slots; // frames (AF_PACKET) or 4 KB chunks (AF_XDP) of the receive ring; 0: default
-    uint32_t tx_slots; // 4 KB chunks (AF_XDP); 0: default
+    // AF_PACKET: frames, 64 KB of memory each (2 KB with no_super), default 240; a peer without TSO
+    // needs a slot for each segment of its window. AF_XDP: 4 KB chunks, default 4096.
+    uint32_t rx_slots;
+    uint32_t tx_slots;     // 4 KB chunks (AF_XDP); 0: default
     uint32_t flows_max;    // entries of the flow table; 0: default (65,536)
     bool no_super;         // AF_PACKET: single segments only, to compare packet for packet
     bool native;           // AF_XDP: native mode even on virtual Ethernet
@@ -53,9 +55,11 @@ struct queue_owner_ops {
     enum queue_door door;
 
     // Opens the door. May take a few milliseconds (programs are loaded), and up to a second where a
-    // predecessor's socket is still going away. Needs CAP_NET_RAW, CAP_NET_ADMIN, CAP_BPF. 0,
-    // -ENODEV, -EPERM, -EBUSY (another owner has the hardware queue), -EOPNOTSUPP (the kernel or
-    // device lacks it), -ENOMEM, -EMFILE. `why` (why_size bytes) gets one line of text on failure.
+    // predecessor's socket is still going away. Needs CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF;
+    // AF_XDP CAP_IPC_LOCK, too, or RLIMIT_MEMLOCK for its packet memory (24 MB a hardware queue),
+    // and for libxdp's dispatcher CAP_SYS_ADMIN. 0, -ENODEV, -EPERM, -EBUSY (another owner has the
+    // hardware queue), -EOPNOTSUPP (the kernel or device lacks it), -ENOMEM, -EMFILE. `why`
+    // (why_size bytes) gets one line of text on failure.
     int (*open)(struct queue_owner **owner, const struct queue_options *options, char *why,
                 size_t why_size);
 
