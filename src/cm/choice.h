@@ -31,8 +31,8 @@ bool cm_wants_wire(const struct policy_outcome *rule, const struct policy_facts 
 // stop. NULL: nothing stands in the way. Pure, no system call.
 const char *cm_obstacle(enum policy_lane lane, const struct policy_facts *facts);
 
-// The data path of the lane rdma, see chan/mirror.h; loads it at the first call, so not to be called
-// in a signal handler. NULL: not to be had.
+// The data path of the lane rdma, see chan/mirror.h; loads it at the first call, so not to be
+// called in a signal handler. NULL: not to be had.
 struct mirror_lane;
 const struct mirror_lane *cm_mirror_lane(void);
 

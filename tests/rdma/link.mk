@@ -4,5 +4,6 @@ if HAVE_RDMA
 check_PROGRAMS += tests/rdma/link
 tests_rdma_link_SOURCES = tests/rdma/link.c
 tests_rdma_link_LDADD = librdma.la
-RDMA_TESTS += tests/rdma/link
+RDMA_TESTS += tests/rdma/link tests/rdma/lane.py
 endif
+EXTRA_DIST += tests/rdma/lane.py tests/rdma/flow.py
