@@ -262,7 +262,6 @@ void chan_free(struct rdma_chan *ch)
         end_silence(ch);
     if (ch->link && link_chan(ch->link, ch->slot) == ch)
         link_del_chan(ch->link, ch->slot);
-    lane.n_chans--;
     lane.pinned_bytes -= 2 * (uint64_t)ch->mirror.chan.ring_bytes;
     free(ch);
 }

@@ -14,10 +14,11 @@
 #include <sys/epoll.h>
 #include <sys/random.h>
 
-#define OPEN_NS         (10 * NS_PER_S)   // for a channel, link and all
-#define LOOK_EVERY_NS   (100 * NS_PER_US) // while a channel is opening
-#define LOOK_SILENT_NS  (2 * NS_PER_MS)   // in a sleep, while a peer may write without a message
-#define LOOK_SENDING_NS (100 * NS_PER_MS) // in a sleep, while sends are under way
+#define OPEN_NS           (10 * NS_PER_S)     // for a channel, link and all
+#define PINNED_MOST_BYTES (UINT64_C(1) << 30) // of rings, which stay in memory
+#define LOOK_EVERY_NS     (100 * NS_PER_US)   // while a channel is opening
+#define LOOK_SILENT_NS    (2 * NS_PER_MS)   // in a sleep, while a peer may write without a message
+#define LOOK_SENDING_NS   (100 * NS_PER_MS) // in a sleep, while sends are under way
 
 struct rdma_lane lane = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -144,7 +145,6 @@ static struct rdma_chan *chan_new(const struct mirror_call *call, const struct r
     mirror_init(&ch->mirror, &call->chan);
     list_init(&ch->dirty);
     list_add_tail(&lane.chans, &ch->node);
-    lane.n_chans++;
     lane.pinned_bytes += 2 * (uint64_t)call->chan.ring_bytes;
     atomic_fetch_add(&lane.opening, 1);
     return ch;
@@ -159,6 +159,10 @@ static int open_chan(const struct mirror_call *call, struct chan_mirror **m)
     if (rdma_parse_endpoint(call->endpoint, call->endpoint_len, &peer))
         return -EPROTO;
     enter();
+    if (lane.pinned_bytes + 2 * (uint64_t)call->chan.ring_bytes > PINNED_MOST_BYTES) {
+        leave();
+        return -EAGAIN;
+    }
     ch = chan_new(call, &peer);
     if (ch) {
         l = meet(ch);

@@ -65,7 +65,7 @@ struct rdma_lane {
     struct rdma_event_channel *events;
     struct rdma_cm_id *listener;
     int epfd;
-    uint32_t n_chans, n_callers;
+    uint32_t n_callers;
     uint64_t pinned_bytes;
     _Atomic bool has_work; // advance() has something to do
     _Atomic uint32_t opening;
