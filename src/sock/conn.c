@@ -161,7 +161,7 @@ void conn_connected(struct conn *c, int fd)
 
 void conn_accepted(int fd, int type_flags, struct conn *listener)
 {
-    struct conn *c = conn_new(fd, CONN_FRESH);
+    struct conn *c = conn_new(fd, listener && listener->kernel_only ? CONN_RAW : CONN_FRESH);
 
     if (!c)
         return;

@@ -116,6 +116,8 @@ int sock_setsockopt(struct conn *c, int fd, int level, int name, const void *val
 
     if (level == SOL_SHUNT)
         return set_shunt(c, fd, name, val, len);
+    if (is_twins(level, name) && !is_off(name, val, len) && c->stage <= CONN_LISTEN)
+        c->kernel_only = true; // inherited by what is accepted
     if (is_twins(level, name) && !is_off(name, val, len))
         sock_hand_over(c, fd, "a socket option that only the kernel knows");
     err = c->carrier->setsockopt(c, fd, level, name, val, len);

@@ -232,6 +232,39 @@ static void zero_copy(struct conn *c)
     completion(c->fd);
 }
 
+// Reads one byte: did the time at which it came, come with it?
+static bool read_stamped(int fd)
+{
+    char byte, control[256];
+    struct iovec iov = {&byte, 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    REQUIRE_EQ(recvmsg(fd, &msg, 0), 1);
+    struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
+    return h != NULL && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_TIMESTAMP;
+}
+
+// What is accepted has the options of the listener, and has to do what they say.
+static void options_of_the_listener(struct conn *unused)
+{
+    struct sockaddr_in addr;
+    int listener = sock_listen(&addr);
+    set_int(listener, SOL_SOCKET, SO_TIMESTAMP, 1);
+    int client = sock_connect(&addr), server = accept(listener, NULL, NULL);
+    REQUIRE(server >= 0);
+    for (int i = 0; i < 200; i++) {
+        char byte = 0;
+        REQUIRE_EQ(write(client, "x", 1), 1);
+        // the kernel begins to take the times some time after it was told to
+        REQUIRE(read_stamped(server) || i < 100);
+        REQUIRE_EQ(write(server, "y", 1), 1);
+        REQUIRE_EQ(read(client, &byte, 1), 1);
+        sleep_ms(i % 20 == 0 ? 10 : 0);
+    }
+}
+
 // TCP_ULP "tls" is set up but has no keys: bytes still go through as they are.
 static void tls_ulp(struct conn *c)
 {
@@ -296,6 +329,7 @@ static const struct sock_case cases[] = {
     CASE(cookie_is_stable),
     CASE(attached_filter),
     CASE(zero_copy),
+    CASE(options_of_the_listener, .flags = SOCK_BARE),
     CASE(tls_ulp),
     CASE(repair_mode),
     CASE(inherited_by_accept, .flags = SOCK_BARE),
