@@ -14,7 +14,9 @@
 
 #define RATE  UINT64_C(12500000) // 100 Mbit/s
 #define SLACK 5
-#define SEEDS 3 // a cell is their mean
+// A cell with loss is the mean of so many. Where a time-out of 200 ms costs 6 percent of a run,
+// three of them told 80 percent once and 89 another time, and 87 is what it is.
+#define SEEDS 8
 
 static const uint32_t losses_ppm[] = {0, 1000, 10000, 30000};
 static const uint32_t buffers[] = {65536, 262144, 1048576};
@@ -79,15 +81,17 @@ static void print_head(FILE *out)
 
 static void row(const char *cc, uint32_t loss, uint32_t buffer, int out[])
 {
+    int seeds = loss ? SEEDS : 1;
+
     for (size_t d = 0; d < ARRAY_LEN(delays_ms); d++) {
         int sum = 0;
 
-        for (uint64_t seed = 0; seed < SEEDS && sum >= 0; seed++) {
-            int percent = measure(cc, loss, buffer, delays_ms[d], seed);
+        for (int seed = 0; seed < seeds && sum >= 0; seed++) {
+            int percent = measure(cc, loss, buffer, delays_ms[d], (uint64_t)seed);
 
-            sum = percent < 0 ? -SEEDS : sum + percent;
+            sum = percent < 0 ? -seeds : sum + percent;
         }
-        out[d] = sum / SEEDS;
+        out[d] = sum / seeds;
     }
 }
 
