@@ -9,6 +9,7 @@
 #define MIN_MTU_V6       1280 // RFC 8200, 5
 #define SEARCH_BASE_MSS  1024 // RFC 4821, 7.2
 #define RAISE_INTERVAL_S 600  // RFC 1191, 6.3
+#define MIN_MSS          48
 #define BLACK_HOLE_RTOS  2
 
 static uint32_t header_bytes(const struct tcp_conn *c)
@@ -41,8 +42,8 @@ void mtu_update_mss(struct tcp_conn *c)
 
     if (c->mss_user)
         mss = u64_min(mss, c->mss_user);
-    mss -= emit_option_bytes(c);
-    c->mss = u64_max(mss, 48);
+    // a peer that announces next to nothing gets Linux's least (TCP_MIN_SND_MSS)
+    c->mss = mss > MIN_MSS + emit_option_bytes(c) ? mss - emit_option_bytes(c) : MIN_MSS;
     c->super_max = u64_max(c->super_cap - c->super_cap % c->mss, c->mss);
 }
 
@@ -169,9 +170,11 @@ void tcp_path_changed(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c,
     c->mtu_high = c->mss_peer ? u64_min(mtu, c->mss_peer + header_bytes(c)) : mtu;
     if (mtu < c->pmtu) {
         mtu_too_big(ctx, c, now_ns, mtu);
-    } else if (mtu > c->pmtu) { // what routers or probes had found was of the old path
+        return;
+    }
+    if (mtu > c->pmtu) { // what routers or probes had found was of the old path
         c->pmtu = mtu;
         c->mtu_probe = 0;
-        mtu_update_mss(c);
     }
+    mtu_update_mss(c);
 }

@@ -32,6 +32,12 @@ static void write_ring(const struct ring *rx, uint64_t pos, const struct in *in)
     }
 }
 
+// Of segments that were merged on their way: what one of them carried.
+static uint32_t largest_piece(const struct in *in, uint32_t len)
+{
+    return u64_min(len, in->seg->gso_size ? in->seg->gso_size : mtu_announced_mss(in->c));
+}
+
 // RFC 9293, 3.8.6.3: "an ACK should be generated for at least every second full-sized segment, and
 // within 0.5 s".
 void receive_schedule_ack(struct in *in, uint32_t len)
@@ -40,7 +46,7 @@ void receive_schedule_ack(struct in *in, uint32_t len)
     uint32_t waiting = c->rcv_nxt - c->rcv_acked;
 
     if (len > c->mss_rcv)
-        c->mss_rcv = u64_min(len, in->seg->gso_size ? in->seg->gso_size : mtu_announced_mss(c));
+        c->mss_rcv = u64_max(c->mss_rcv, largest_piece(in, len));
     if (c->quick_acks || waiting >= 2u * c->mss_rcv || c->quickack) {
         conn_ack_now(in->ctx, c);
         return;

@@ -229,13 +229,22 @@ static int some_fd(struct input *in)
 
 static void step_option(struct input *in)
 {
-    static const int names[][2] = {
-        {SOL_SOCKET, SO_KEEPALIVE}, {SOL_SOCKET, SO_RCVBUF}, {SOL_SOCKET, SO_SNDBUF},
-        {IPPROTO_TCP, 1},           {IPPROTO_TCP, 3},        {IPPROTO_TCP, 4},
-        {IPPROTO_TCP, 5},           {IPPROTO_TCP, 6},        {IPPROTO_TCP, 12},
-        {IPPROTO_TCP, 18},          {SOL_SOCKET, 47}};
+    static const int names[][2] = {{SOL_SOCKET, SO_KEEPALIVE},
+                                   {SOL_SOCKET, SO_RCVBUF},
+                                   {SOL_SOCKET, SO_SNDBUF},
+                                   {IPPROTO_TCP, 1},
+                                   {IPPROTO_TCP, 3},
+                                   {IPPROTO_TCP, 4},
+                                   {IPPROTO_TCP, 5},
+                                   {IPPROTO_TCP, 6},
+                                   {IPPROTO_TCP, 12},
+                                   {IPPROTO_TCP, 18},
+                                   {SOL_SOCKET, 47},
+                                   {IPPROTO_TCP, 8},
+                                   {IPPROTO_TCP, 9}};
     uint8_t which = input_u8(in);
-    int fd = some_fd(in), value = input_u16(in);
+    int fd = some_fd(in), value = input_u16(in), got;
+    socklen_t len = sizeof(got);
     static const char *const ccs[] = {"cubic", "reno", "bbr"};
 
     if (which == 255)
@@ -243,6 +252,10 @@ static void step_option(struct input *in)
     else
         stack_setsockopt(stack, fd, names[which % ARRAY_LEN(names)][0],
                          names[which % ARRAY_LEN(names)][1], &value, sizeof(value));
+    stack_getsockopt(stack, fd, names[which % ARRAY_LEN(names)][0],
+                     names[which % ARRAY_LEN(names)][1], &got, &len);
+    len = sizeof(got);
+    stack_getsockopt(stack, fd, IPPROTO_TCP, 11, &got, &len); // TCP_INFO
 }
 
 static void step_connect(struct input *in)
@@ -265,13 +278,14 @@ static void step_call(struct input *in)
 {
     static uint8_t buf[RING_BYTES];
     static const int reset[2] = {1, 0};
+    static const int send_flags[4] = {0, MSG_OOB, 0, MSG_MORE};
     int fd = some_fd(in);
 
     switch (input_u8(in) % 10) {
     case 0:
     case 1:
     case 2:
-        stack_send(stack, fd, buf, input_u16(in) % sizeof(buf), input_u8(in) & 1 ? MSG_OOB : 0);
+        stack_send(stack, fd, buf, input_u16(in) % sizeof(buf), send_flags[input_u8(in) % 4]);
         break;
     case 3:
     case 4:
