@@ -167,9 +167,10 @@ int output_probe(struct out *o)
         if (err)
             return err;
     }
-    c->tlp_now = 0;
-    if (!sent && i == TCP_NONE)
+    if (!sent && i == TCP_NONE) {
+        c->tlp_now = 0;
         return 0;
+    }
     if (!sent) {
         s = span_at(o->ctx, i);
         if (span_len(s) > c->mss) {
@@ -182,6 +183,7 @@ int output_probe(struct out *o)
             return err;
         c->tlp_retrans = 1;
     }
+    c->tlp_now = 0;
     c->tlp_out = 1;
     c->tlp_end = c->snd_nxt;
     tcp_count(o->ctx, tlps);
