@@ -6,7 +6,8 @@ tests_packet_libstack_la_SOURCES = \
 	tests/packet/stack.c tests/packet/stack_opt.c tests/packet/stack_sock.c
 tests_packet_libstack_la_LIBADD = libtcp.la libwire.la libbase.la
 
-tests_packet_libshunt_packetdrill_la_SOURCES = tests/packet/packetdrill_abi.h tests/packet/plug.c
+tests_packet_libshunt_packetdrill_la_SOURCES = tests/packet/packetdrill_abi.h tests/packet/plug.h \
+	tests/packet/plug.c tests/packet/plug_epoll.c tests/packet/plug_pipe.c
 tests_packet_libshunt_packetdrill_la_LIBADD = tests/packet/libstack.la
 # -rpath makes libtool build it shared though it is never installed
 tests_packet_libshunt_packetdrill_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere

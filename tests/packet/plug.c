@@ -23,28 +23,13 @@
 
 #include "base/clock.h"
 #include "base/util.h"
-#include "packetdrill_abi.h"
-#include "stack.h"
+#include "plug.h"
 #include "wire/text.h"
 
 #define RECEIVE_LIMIT_NS (300 * NS_PER_S) // of virtual time, waiting for a packet that never leaves
 #define GATHER_MAX       (1 << 20)
 #define RING_BYTES       (16u << 20)
-#define FDS_MAX          1024
 #define POLL_MAX         64
-
-struct plug {
-    pthread_mutex_t lock;
-    pthread_cond_t moved;
-    struct stack *stack;
-    int inner[FDS_MAX]; // the stack's fd behind a real one; 0: none
-};
-
-// The stack's fd behind fd; -1 where there is none.
-static int in(const struct plug *p, int fd)
-{
-    return fd >= 0 && fd < FDS_MAX && p->inner[fd] ? p->inner[fd] : -1;
-}
 
 // A real fd for a new one of the stack; errors pass through.
 static ptrdiff_t outer(struct plug *p, int inner)
@@ -54,36 +39,13 @@ static ptrdiff_t outer(struct plug *p, int inner)
     if (inner < 0)
         return inner;
     fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (fd < 0 || fd >= FDS_MAX) {
+    if (fd < 0 || fd >= PLUG_FDS) {
         stack_close(p->stack, inner);
         return -EMFILE;
     }
     p->inner[fd] = inner;
     return fd;
 }
-
-// errno and -1 of a negative errno.
-static ptrdiff_t out(ptrdiff_t n)
-{
-    if (n >= 0)
-        return n;
-    errno = (int)-n;
-    return -1;
-}
-
-// Makes one try of a call, and tries again while it would block and the socket is a blocking one.
-#define UNTIL_DONE(p, fd, nowait, call)                                                            \
-    ({                                                                                             \
-        ptrdiff_t n_;                                                                              \
-        pthread_mutex_lock(&(p)->lock);                                                            \
-        while ((n_ = (call)) == -EAGAIN && !(nowait) && !stack_nonblocking((p)->stack, in(p, fd))) \
-            pthread_cond_wait(&(p)->moved, &(p)->lock);                                            \
-        pthread_cond_broadcast(&(p)->moved);                                                       \
-        pthread_mutex_unlock(&(p)->lock);                                                          \
-        out(n_);                                                                                   \
-    })
-
-#define AT_ONCE(p, call) UNTIL_DONE(p, -1, true, call)
 
 static void plug_free(void *self)
 {
@@ -106,29 +68,30 @@ static int plug_bind(void *self, int fd, const struct sockaddr *addr, socklen_t 
 {
     struct plug *p = self;
 
-    return (int)AT_ONCE(p, stack_bind(p->stack, in(p, fd), addr, len));
+    return (int)AT_ONCE(p, stack_bind(p->stack, plug_inner(p, fd), addr, len));
 }
 
 static int plug_listen(void *self, int fd, int backlog)
 {
     struct plug *p = self;
 
-    return (int)AT_ONCE(p, stack_listen(p->stack, in(p, fd), backlog));
+    return (int)AT_ONCE(p, stack_listen(p->stack, plug_inner(p, fd), backlog));
 }
 
 static int plug_accept(void *self, int fd, struct sockaddr *addr, socklen_t *len)
 {
     struct plug *p = self;
 
-    return (int)UNTIL_DONE(p, fd, false, outer(p, stack_accept(p->stack, in(p, fd), addr, len)));
+    return (int)UNTIL_DONE(p, fd, false,
+                           outer(p, stack_accept(p->stack, plug_inner(p, fd), addr, len)));
 }
 
 // A blocking connect(): -EINPROGRESS and -EALREADY are waits, -EISCONN is its success.
 static ptrdiff_t connect_once(struct plug *p, int fd, const struct sockaddr *addr, socklen_t len)
 {
-    int err = stack_connect(p->stack, in(p, fd), addr, len);
+    int err = stack_connect(p->stack, plug_inner(p, fd), addr, len);
 
-    if (stack_nonblocking(p->stack, in(p, fd)))
+    if (stack_nonblocking(p->stack, plug_inner(p, fd)))
         return err;
     if (err == -EINPROGRESS || err == -EALREADY)
         return -EAGAIN;
@@ -147,11 +110,13 @@ static ssize_t plug_recv(void *self, int fd, void *buf, size_t len, int flags)
     struct plug *p = self;
 
     return UNTIL_DONE(p, fd, flags & MSG_DONTWAIT,
-                      stack_recv(p->stack, in(p, fd), buf, len, flags));
+                      stack_recv(p->stack, plug_inner(p, fd), buf, len, flags));
 }
 
 static ssize_t plug_read(void *self, int fd, void *buf, size_t len)
 {
+    if (plug_inner(self, fd) < 0)
+        return read(fd, buf, len); // a pipe
     return plug_recv(self, fd, buf, len, 0);
 }
 
@@ -201,7 +166,7 @@ static ssize_t receive_iov(void *self, int fd, const struct iovec *iov, int coun
     ssize_t n;
 
     if (!bytes)
-        return out(-ENOMEM);
+        return plug_result(-ENOMEM);
     n = plug_recv(self, fd, bytes, len, flags);
     if (n > 0)
         scatter(iov, bytes, (size_t)n);
@@ -232,13 +197,14 @@ static ssize_t plug_sendto(void *self, int fd, const void *buf, size_t len, int 
 
     // a blocking write() returns when all is queued
     do {
-        n = UNTIL_DONE(
-            p, fd, flags & MSG_DONTWAIT,
-            stack_sendto(p->stack, in(p, fd), at + done, len - done, flags, addr, addr_len));
+        n = UNTIL_DONE(p, fd, flags & MSG_DONTWAIT,
+                       stack_sendto(p->stack, plug_inner(p, fd), at + done, len - done, flags, addr,
+                                    addr_len));
         if (n < 0)
             return done ? (ssize_t)done : n;
         done += (size_t)n;
-    } while (done < len && !(flags & MSG_DONTWAIT) && !stack_nonblocking(p->stack, in(p, fd)));
+    } while (done < len && !(flags & MSG_DONTWAIT) &&
+             !stack_nonblocking(p->stack, plug_inner(p, fd)));
     return (ssize_t)done;
 }
 
@@ -249,6 +215,8 @@ static ssize_t plug_send(void *self, int fd, const void *buf, size_t len, int fl
 
 static ssize_t plug_write(void *self, int fd, const void *buf, size_t len)
 {
+    if (plug_inner(self, fd) < 0)
+        return write(fd, buf, len);
     return plug_send(self, fd, buf, len, 0);
 }
 
@@ -259,7 +227,7 @@ static ssize_t send_iov(void *self, int fd, const struct msghdr *msg, int flags)
     ssize_t n;
 
     if (!bytes)
-        return out(-ENOMEM);
+        return plug_result(-ENOMEM);
     gather(msg->msg_iov, bytes, len);
     n = plug_sendto(self, fd, bytes, len, flags, msg->msg_name, msg->msg_namelen);
     free(bytes);
@@ -287,7 +255,7 @@ static int plug_fcntl(void *self, int fd, int cmd, ...)
     va_start(ap, cmd);
     arg = va_arg(ap, long);
     va_end(ap);
-    return (int)AT_ONCE(p, stack_fcntl(p->stack, in(p, fd), cmd, arg));
+    return (int)AT_ONCE(p, stack_fcntl(p->stack, plug_inner(p, fd), cmd, arg));
 }
 
 static int plug_ioctl(void *self, int fd, unsigned long request, ...)
@@ -299,19 +267,19 @@ static int plug_ioctl(void *self, int fd, unsigned long request, ...)
     va_start(ap, request);
     value = va_arg(ap, int *);
     va_end(ap);
-    return (int)AT_ONCE(p, stack_ioctl(p->stack, in(p, fd), request, value));
+    return (int)AT_ONCE(p, stack_ioctl(p->stack, plug_inner(p, fd), request, value));
 }
 
 static int plug_close(void *self, int fd)
 {
     struct plug *p = self;
+    int inner = plug_inner(p, fd);
 
-    int inner = in(p, fd);
-
-    if (inner >= 0) {
-        p->inner[fd] = 0;
-        close(fd);
-    }
+    plug_epoll_forget(p, fd);
+    if (inner < 0)
+        return close(fd); // a pipe, an epoll set
+    p->inner[fd] = 0;
+    close(fd);
     return (int)AT_ONCE(p, stack_close(p->stack, inner));
 }
 
@@ -319,14 +287,14 @@ static int plug_shutdown(void *self, int fd, int how)
 {
     struct plug *p = self;
 
-    return (int)AT_ONCE(p, stack_shutdown(p->stack, in(p, fd), how));
+    return (int)AT_ONCE(p, stack_shutdown(p->stack, plug_inner(p, fd), how));
 }
 
 static int plug_getsockopt(void *self, int fd, int level, int name, void *value, socklen_t *len)
 {
     struct plug *p = self;
 
-    return (int)AT_ONCE(p, stack_getsockopt(p->stack, in(p, fd), level, name, value, len));
+    return (int)AT_ONCE(p, stack_getsockopt(p->stack, plug_inner(p, fd), level, name, value, len));
 }
 
 static int plug_setsockopt(void *self, int fd, int level, int name, const void *value,
@@ -334,7 +302,7 @@ static int plug_setsockopt(void *self, int fd, int level, int name, const void *
 {
     struct plug *p = self;
 
-    return (int)AT_ONCE(p, stack_setsockopt(p->stack, in(p, fd), level, name, value, len));
+    return (int)AT_ONCE(p, stack_setsockopt(p->stack, plug_inner(p, fd), level, name, value, len));
 }
 
 static int poll_once(struct plug *p, struct pollfd *fds, nfds_t count, uint64_t until_ns)
@@ -343,7 +311,7 @@ static int poll_once(struct plug *p, struct pollfd *fds, nfds_t count, uint64_t 
     int n;
 
     for (nfds_t i = 0; i < count; i++)
-        inner[i] = (struct pollfd){.fd = in(p, fds[i].fd), .events = fds[i].events};
+        inner[i] = (struct pollfd){.fd = plug_inner(p, fds[i].fd), .events = fds[i].events};
     n = stack_poll(p->stack, inner, count);
     for (nfds_t i = 0; i < count; i++)
         fds[i].revents = inner[i].revents;
@@ -357,7 +325,7 @@ static int plug_poll(void *self, struct pollfd *fds, nfds_t count, int timeout_m
         timeout_ms < 0 ? CLOCK_NEVER : stack_now(p->stack) + (uint64_t)timeout_ms * NS_PER_MS;
 
     if (count > POLL_MAX)
-        return (int)out(-EINVAL);
+        return (int)plug_result(-EINVAL);
     return (int)UNTIL_DONE(p, -1, false, poll_once(p, fds, count, until));
 }
 
@@ -420,33 +388,6 @@ static int plug_gettimeofday(void *self, struct timeval *tv, struct timezone *tz
     tv->tv_sec = (time_t)(us / 1000000);
     tv->tv_usec = (suseconds_t)(us % 1000000);
     return 0;
-}
-
-// What no TCP is asked by: these say so.
-static int no_epoll_create(void *self, int size)
-{
-    return (int)out(-ENOSYS);
-}
-
-static int no_epoll_ctl(void *self, int epfd, int op, int fd, struct epoll_event *event)
-{
-    return (int)out(-ENOSYS);
-}
-
-static int no_epoll_wait(void *self, int epfd, struct epoll_event *events, int max, int timeout_ms)
-{
-    return (int)out(-ENOSYS);
-}
-
-static int no_pipe(void *self, int fds[2])
-{
-    return (int)out(-ENOSYS);
-}
-
-static int no_splice(void *self, int in, loff_t *off_in, int to, loff_t *off_out, size_t len,
-                     unsigned int flags)
-{
-    return (int)out(-ENOSYS);
 }
 
 // One NAME=VALUE word of --so_flags. False: not known.
@@ -534,10 +475,10 @@ SHUNT_EXPORT void packetdrill_interface_init(const char *flags, struct packetdri
         .netdev_receive = plug_netdev_receive,
         .usleep = plug_usleep,
         .gettimeofday = plug_gettimeofday,
-        .epoll_create = no_epoll_create,
-        .epoll_ctl = no_epoll_ctl,
-        .epoll_wait = no_epoll_wait,
-        .pipe = no_pipe,
-        .splice = no_splice,
+        .epoll_create = plug_epoll_create,
+        .epoll_ctl = plug_epoll_ctl,
+        .epoll_wait = plug_epoll_wait,
+        .pipe = plug_pipe,
+        .splice = plug_splice,
     };
 }

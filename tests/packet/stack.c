@@ -247,6 +247,17 @@ const struct tcp_conn *stack_conn(struct stack *st, int fd)
     return s ? s->conn : NULL;
 }
 
+uint64_t stack_activity(struct stack *st, int fd)
+{
+    const struct tcp_conn *c = stack_conn(st, fd);
+
+    if (!c)
+        return 0;
+    if (c->state == TCP_LISTEN)
+        return 1 + c->listen.waiting;
+    return 1 + c->rx_pos + c->tx_pos * 3 + c->state * (UINT64_C(1) << 56) + c->rcv_up;
+}
+
 struct tcp_ctx *stack_engine(struct stack *st)
 {
     return &st->ctx;

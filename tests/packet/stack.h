@@ -78,6 +78,10 @@ int stack_getsockopt(struct stack *st, int fd, int level, int name, void *value,
 int stack_poll(struct stack *st, struct pollfd *fds, nfds_t count);
 bool stack_nonblocking(struct stack *st, int fd);
 
+// A number that changes with whatever happens to the connection behind fd: bytes that come or are
+// acknowledged, children that wait, its state.
+uint64_t stack_activity(struct stack *st, int fd);
+
 // The connection behind fd, or NULL; and the engine itself, for assertions.
 const struct tcp_conn *stack_conn(struct stack *st, int fd);
 struct tcp_ctx *stack_engine(struct stack *st);
