@@ -95,6 +95,8 @@ struct net {
     } watch;
     // of the turn, with the lock
     uint64_t now_ns;
+    uint64_t busy_ns;        // the last turn that was not idle
+    bool work;               // the engine was asked for something since
     uint32_t tables_seq;     // that the cache is good for
     struct ip_addr local_ok; // an address that is ours, since local_seq
     uint32_t local_seq;

@@ -9,6 +9,7 @@
 #define ROUNDS       4                // bursts a turn: others, and our own program, wait meanwhile
 #define AGAIN_MAX    8                // turns for others after our own
 #define FULL_WAIT_NS (20 * NS_PER_US) // the queue was full: try again so soon
+#define KICK_NS      (50 * NS_PER_US) // a turn that finds nothing to do kicks the queue so often
 
 void net_bell_owner(const struct net *n)
 {
@@ -85,6 +86,7 @@ static void serve_requests(struct net *n)
 
     if (likely(!net_bits_news(&n->arena->kicks)))
         return;
+    n->work = true;
     while ((sock = net_bits_take(&n->arena->kicks, sock)) < n->sock_count)
         net_sock_serve(n, sock++);
 }
@@ -134,8 +136,10 @@ static void follow_tables(struct net *n)
 
     if (!(seq & 1))
         n->tables_seq = seq;
-    if (unlikely(a->held_count))
+    if (unlikely(a->held_count)) {
+        n->work = true;
         net_held_run(n);
+    }
     if (unlikely(atomic_load_explicit(&a->tables.paths_seq, memory_order_relaxed) != a->paths_seen))
         net_paths_changed(n);
 }
@@ -151,6 +155,12 @@ static void publish_deadline(struct net *n, bool sent)
     atomic_store_explicit(&n->arena->deadline_ns, at, memory_order_relaxed);
 }
 
+// Nothing asked for, no timer due: who spins comes here most of the time.
+static bool is_idle(const struct net *n)
+{
+    return !n->work && n->now_ns < net_deadline(n) && n->now_ns - n->busy_ns < KICK_NS;
+}
+
 void net_turn(struct net *n, uint64_t now_ns)
 {
     bool sent;
@@ -161,11 +171,15 @@ void net_turn(struct net *n, uint64_t now_ns)
     net_count(n, turns);
     follow_tables(n);
     serve_requests(n);
-    for (int i = 0; i < ROUNDS; i++) {
+    got = receive(n);
+    if (!got && is_idle(n))
+        return;
+    n->busy_ns = now_ns;
+    n->work = false;
+    sent = send_all(n);
+    for (int i = 1; i < ROUNDS && got == BURST; i++) {
         got = receive(n);
         sent = send_all(n);
-        if (got < BURST)
-            break;
     }
     find_sleepers(n);
     publish_deadline(n, sent);
@@ -190,12 +204,15 @@ static void release_and_ring(struct net *n)
 {
     uint32_t socks[NET_TOUCHED], count = n->rung_count;
 
+    if (likely(!count)) {
+        net_lock_release(n);
+        return;
+    }
     memcpy(socks, n->rung, count * sizeof *socks);
     n->rung_count = 0;
     n->arena->counters.wakes += count;
     net_lock_release(n);
-    if (unlikely(count))
-        ring(n, socks, count);
+    ring(n, socks, count);
 }
 
 void net_leave(struct net *n)

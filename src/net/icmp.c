@@ -51,6 +51,7 @@ bool net_icmp(struct net *n, uint64_t deadline_ns, const void *packet, uint32_t 
     if (net_lock_until(n, deadline_ns))
         return false;
     n->now_ns = clock_now_ns();
+    n->work = true;
     net_count(n, icmp_in);
     taken = tell(n, &icmp);
     n->arena->counters.icmp_taken += taken;

@@ -226,6 +226,7 @@ static int create(struct net *n, uint64_t deadline_ns, const struct net_open *o,
     if (err)
         return err;
     n->now_ns = clock_now_ns();
+    n->work = true;
     sock = sock_new(n);
     if (sock == NET_NONE)
         err = -ENOBUFS;
@@ -289,6 +290,7 @@ int net_set(struct net *n, uint64_t deadline_ns, uint32_t sock, enum tcp_option 
     if (err)
         return err;
     n->now_ns = clock_now_ns();
+    n->work = true;
     c = conn_of(n, sock);
     err = c ? tcp_set(&n->ctx, n->now_ns, c, option, value) : -EBADF;
     net_turn(n, n->now_ns); // what a cork held goes now
@@ -341,6 +343,7 @@ void net_sock_serve(struct net *n, uint32_t sock)
 
     if (atomic_load_explicit(&s->use, memory_order_relaxed) != NET_USED)
         return;
+    n->work = true;
     if (c && c->state != TCP_LISTEN) {
         tcp_tx_notify(&n->ctx, n->now_ns, c);
         tcp_rx_notify(&n->ctx, n->now_ns, c);
@@ -354,6 +357,7 @@ void net_paths_changed(struct net *n)
 {
     n->arena->paths_seen = atomic_load_explicit(&n->arena->tables.paths_seq, memory_order_relaxed);
     net_count(n, path_changes);
+    n->work = true;
     for (uint32_t i = 0; i < u64_min(n->arena->fresh_sock, n->sock_count); i++) {
         struct tcp_conn *c = conn_of(n, i);
         const struct net_hop *hop;

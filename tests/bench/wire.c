@@ -241,10 +241,15 @@ static uint32_t stack_send(const void *data, uint32_t len)
 
 static uint32_t stack_recv(void *data, uint32_t len)
 {
+    static bool taken; // bytes, since the stack was told
     uint64_t at = *end.rx.tail, ready = ring_ready(&end.rx, at);
 
     if (!ready) {
-        net_poke(end.net, clock_now_ns(), end.sock);
+        if (taken)
+            net_poke(end.net, clock_now_ns(), end.sock);
+        else
+            net_drive(end.net, clock_now_ns());
+        taken = false;
         ready = ring_ready(&end.rx, at);
     }
     if (!ready && run.block)
@@ -252,6 +257,7 @@ static uint32_t stack_recv(void *data, uint32_t len)
     len = (uint32_t)u64_min(len, ready);
     ring_read(&end.rx, at, data, len);
     ring_publish_tail(&end.rx, at + len);
+    taken |= len > 0;
     return len;
 }
 
