@@ -76,7 +76,8 @@ static bool tell_relayed(struct client *client, const struct side *side, const u
     Ctl__Relay relay = CTL__RELAY__INIT;
     Ctl__Envelope msg;
 
-    if (client->out_bytes + n > RELAYS_UNREAD)
+    // what the other side says must not make us hang up on the client
+    if (client->out_bytes + n > RELAYS_UNREAD || client->n_out >= OUT_MAX_WAITING / 2)
         return false;
     relay.cookie = side->proof.cookie;
     relay.payload = (ProtobufCBinaryData){n, (uint8_t *)(uintptr_t)bytes};

@@ -11,8 +11,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAX_WAITING 4096
-
 struct out_packet {
     struct list link;
     int fds[PACKET_MAX_FDS];
@@ -68,7 +66,7 @@ static void watch_for(struct client *client)
 
 static void enqueue(struct client *client, const Ctl__Envelope *msg, const int *fds, int n_fds)
 {
-    struct out_packet *p = client->n_out < MAX_WAITING ? packet_new(msg, fds, n_fds) : NULL;
+    struct out_packet *p = client->n_out < OUT_MAX_WAITING ? packet_new(msg, fds, n_fds) : NULL;
 
     if (!p) { // an answer that is lost would leave the client waiting
         log_warn("hanging up on %d: it leaves too much unread", (int)client->pid);

@@ -16,6 +16,9 @@ bool client_flush(struct client *client);
 // Forgets what waits.
 void client_discard(struct client *client);
 
+// The most packets that may wait for a client; it is hung up on when there are more.
+#define OUT_MAX_WAITING 16384
+
 // No more for this client; it is buried after the round.
 void client_die(struct client *client);
 

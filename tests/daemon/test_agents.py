@@ -553,23 +553,23 @@ def a_lost_link_is_made_anew_and_nothing_is_lost_or_doubled():
     with Pair(lost_ms=30000) as p:
         p.match()
         p.talk()
-        p.client.say("count 0 0 20000")
-        p.server.say("count 0 0 20000")
+        p.client.say("count 0 0 8000")
+        p.server.say("count 0 0 8000")
         p.server.expect("counted 0 999")
         for host in p.a, p.b, p.a:  # the kernel's own connections are killed under the agents
             host.run("ss", "-K", f"( sport = :{PORT} or dport = :{PORT} )")
             time.sleep(0.4)
-        p.server.expect("counted 0 19999", 20)
-        p.client.expect("counted 0 19999", 20)
+        p.server.expect("counted 0 7999", 20)
+        p.client.expect("counted 0 7999", 20)
         assert p.a.counts()["agent_resumed_total"] + p.b.counts()["agent_resumed_total"] >= 2
         drop_agents(p.a, True)
-        p.client.say("count 0 20000 24000")
-        p.server.say("count 0 20000 24000")
+        p.client.say("count 0 8000 10000")
+        p.server.say("count 0 8000 10000")
         time.sleep(8)  # both find out that it is silent
         assert p.a.counts()["agent_links"] == 0
         drop_agents(p.a, False)
-        p.server.expect("counted 0 23999", 20)
-        p.client.expect("counted 0 23999", 20)
+        p.server.expect("counted 0 9999", 20)
+        p.client.expect("counted 0 9999", 20)
         assert not p.client.hear("gone", 0.1) and not p.server.hear("gone", 0.1)
 
 
