@@ -71,6 +71,7 @@ static bool (*const needs[POLICY_LANES])(const struct policy *policy,
                                          const struct policy_facts *facts, char *text,
                                          size_t size) = {
     [POLICY_LANE_SHM] = shuntd_answers,
+    [POLICY_LANE_TCP] = shuntd_answers,
     [POLICY_LANE_RDMA] = agent_asks,
 };
 

@@ -216,7 +216,7 @@ static int give_tcp(struct conn *c, int name, void *val, socklen_t *len)
 
     cm_wire_info(&c->chan, c->family, &info);
     fill_tcp_info(&info, &tcp);
-    tcp.tcpi_bytes_acked = c->end->tx.head;
+    tcp.tcpi_bytes_acked = atomic_load(&c->chan.tx->head);
     tcp.tcpi_bytes_received = c->end->rx.tail;
     tcp.tcpi_bytes_sent = c->end->tx.tail;
     if (name == TCP_INFO)

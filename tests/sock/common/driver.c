@@ -22,9 +22,11 @@ const char *sock_self;
 
 static char *skip_reason; // shared with the cases' processes
 
-static const char *const mode_names[] = {
-    [SOCK_PLAIN] = "plain", [SOCK_KERNEL] = "kernel", [SOCK_SHM] = "shm",
-    [SOCK_RDMA] = "rdma",   [SOCK_TCP] = "tcp"};
+static const char *const mode_names[] = {[SOCK_PLAIN] = "plain",
+                                         [SOCK_KERNEL] = "kernel",
+                                         [SOCK_SHM] = "shm",
+                                         [SOCK_RDMA] = "rdma",
+                                         [SOCK_TCP] = "tcp"};
 static const char *const variant_names[] = {[SOCK_PROC] = "proc", [SOCK_THREAD] = "thread"};
 
 // One line to stdout by one write, so that lines of several processes never mix.
