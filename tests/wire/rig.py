@@ -42,6 +42,8 @@ def enter():
     run("mount", "--make-rprivate", "/")
     os.makedirs("/run/netns", exist_ok=True)
     run("mount", "-t", "tmpfs", "tmpfs", "/run/netns")
+    run("mount", "-t", "tmpfs", "tmpfs", "/mnt")  # what a killed test leaves goes with the rest
+    os.environ["TMPDIR"] = "/mnt"
     run("ip", "link", "set", "lo", "up")
     run("ip", "netns", "add", "peer")
     run("ip", "-n", "peer", "link", "set", "lo", "up")
