@@ -78,7 +78,7 @@ static void each_side_has_a_memfd_of_its_own(void **state)
 {
     const struct cm_channel *a, *b;
     struct stat sa, sb;
-    struct chan chan;
+    struct chan chan = {0};
     int tcp[2];
     struct cm *cm = match(tcp);
 
