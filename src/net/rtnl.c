@@ -221,6 +221,12 @@ static void set_hop(const struct net_image *im, struct net_route *r, const struc
     r->gateway = a->at[RTA_GATEWAY] ? addr_of(a->at[RTA_GATEWAY]) : via_of(a->at[RTA_VIA]);
 }
 
+// RTNH_NEXT() without its cast: the lengths keep hops aligned.
+static const struct rtnexthop *next_hop(const struct rtnexthop *hop)
+{
+    return (const void *)((const char *)hop + RTNH_ALIGN(hop->rtnh_len));
+}
+
 // Of several next hops the first living one of ours; flows need not be spread to be right.
 static void set_multipath(const struct net_image *im, struct net_route *r,
                           const struct nlattr *nest)
@@ -228,7 +234,7 @@ static void set_multipath(const struct net_image *im, struct net_route *r,
     const struct rtnexthop *hop = mnl_attr_get_payload(nest);
     int left = mnl_attr_get_payload_len(nest);
 
-    for (; RTNH_OK(hop, left); left -= RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop)) {
+    for (; RTNH_OK(hop, left); left -= RTNH_ALIGN(hop->rtnh_len), hop = next_hop(hop)) {
         struct attrs a = {{NULL}};
 
         mnl_attr_parse_payload((const char *)hop + RTNH_LENGTH(0), hop->rtnh_len - RTNH_LENGTH(0),
