@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "lane/ends.h"
 #include "shunt/info.h"
 
 #include <dlfcn.h>
@@ -28,22 +29,11 @@ static bool has_devices(void)
     return atomic_load_explicit(&known, memory_order_relaxed) == 1;
 }
 
-static bool is_loopback(const struct sockaddr *a)
-{
-    const struct sockaddr_in *in = (const void *)a;
-    const struct sockaddr_in6 *in6 = (const void *)a;
-
-    if (a->sa_family == AF_INET)
-        return ntohl(in->sin_addr.s_addr) >> 24 == 127;
-    return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) ||
-           (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && in6->sin6_addr.s6_addr[12] == 127);
-}
-
 static const char *obstacle(const struct lane_ends *ends)
 {
     if (!has_devices())
         return "this host has no RDMA device";
-    if (is_loopback(ends->remote))
+    if (lane_is_loopback(ends->remote))
         return "a loopback address leads to no RDMA device";
     return NULL;
 }

@@ -7,6 +7,7 @@
 #include "base/sys.h"
 #include "base/util.h"
 #include "chan/pump.h"
+#include "lane/ends.h"
 #include "lane/lane.h"
 #include "shunt/info.h"
 
@@ -216,21 +217,10 @@ struct net *tcp_lane_net(const struct chan *c)
 
 // ---- the lane's place among the others ----
 
-static bool is_loopback(const struct sockaddr *a)
-{
-    const struct sockaddr_in *in = (const void *)a;
-    const struct sockaddr_in6 *in6 = (const void *)a;
-
-    if (a->sa_family == AF_INET)
-        return ntohl(in->sin_addr.s_addr) >> 24 == 127;
-    return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) ||
-           (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && in6->sin6_addr.s6_addr[12] == 127);
-}
-
 // The rest depends on routes and devices, which shuntd looks at when it is asked.
 static const char *obstacle(const struct lane_ends *ends)
 {
-    if (ends->remote && is_loopback(ends->remote))
+    if (ends->remote && lane_is_loopback(ends->remote))
         return "the peer is on this host";
     return NULL;
 }
