@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # A stack over AF_PACKET between two namespaces: needs root.
 check_LIBRARIES += tests/net/libnetrig.a
-tests_net_libnetrig_a_SOURCES = tests/net/rig.h tests/net/rig.c
+tests_net_libnetrig_a_SOURCES = tests/net/rig.h tests/net/rig.c tests/net/program.h
 tests_net_libnetrig_a_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 net_rig_libs = tests/net/libnetrig.a libnetowner.la libnet.la libtcp.la libwire.la libqueueowner.la libqueue.la libbase.la $(TEST_LIBS)
 

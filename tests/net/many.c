@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <netinet/ip.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -94,17 +96,17 @@ static void echo_all(uint32_t count)
 
     for (uint32_t i = 0; i < count; i++) {
         number = i ^ 0x5a5a5a5a;
-        assert_int_equal(host_write(&host[HERE], near[i], &number, 4), 4);
+        assert_int_equal(program_write(host[HERE].net, near[i], &number, 4), 4);
         drive_both();
     }
     for (uint32_t i = 0; i < count; i++) {
-        while (host_read(&host[THERE], far[i], &number, 4) != 4 && clock_now_ns() < end_ns)
+        while (program_read(host[THERE].net, far[i], &number, 4) != 4 && clock_now_ns() < end_ns)
             drive_both();
-        assert_int_equal(host_write(&host[THERE], far[i], &number, 4), 4);
+        assert_int_equal(program_write(host[THERE].net, far[i], &number, 4), 4);
         drive_both(); // a ring of the queue holds a few hundred frames
     }
     for (uint32_t i = 0; i < count; i++) {
-        while (host_read(&host[HERE], near[i], &number, 4) != 4 && clock_now_ns() < end_ns)
+        while (program_read(host[HERE].net, near[i], &number, 4) != 4 && clock_now_ns() < end_ns)
             drive_both();
         done += number == (i ^ 0x5a5a5a5a);
     }
@@ -137,10 +139,10 @@ static void live_once(uint32_t listener, bool ours_first)
     char c = 'x';
 
     net_info(host[HERE].net, a, &info);
-    assert_int_equal(host_write(one, first, &c, 1), 1);
+    assert_int_equal(program_write(one->net, first, &c, 1), 1);
     net_request(one->net, clock_now_ns(), first, NET_CLOSE);
     host_expect(two, one, second, NET_FIN);
-    assert_int_equal(host_read(two, second, &c, 1), 1);
+    assert_int_equal(program_read(two->net, second, &c, 1), 1);
     net_request(two->net, clock_now_ns(), second, NET_CLOSE);
     net_ports_release(host[HERE].ports, &info.tuple.local, info.tuple.local_port);
     drive_both();
@@ -163,7 +165,29 @@ static void test_churn(void **state)
 
 // ---- a flood ----
 
-// SYNs from addresses that nobody has, as fast as the kernel takes them.
+// How many SYNs may be under way: what the stack cannot drink, the ring of its queue would drop,
+// the other clients' with it, and no TCP could help them.
+#define FLOOD_AHEAD 100
+
+// Segments that came into the stack, for the child that floods it.
+static _Atomic uint64_t *drunk;
+
+static void count_drunk(void)
+{
+    atomic_store(drunk, net_tcp_counters(host[HERE].net)->segs_in);
+}
+
+// Waits until the stack has come so far, or a millisecond, since what is lost never comes.
+static void keep_behind(uint64_t *sent)
+{
+    uint64_t give_up_ns = clock_now_ns() + NS_PER_MS;
+
+    while (*sent > atomic_load(drunk) + FLOOD_AHEAD)
+        if (clock_now_ns() > give_up_ns)
+            *sent = atomic_load(drunk);
+}
+
+// SYNs from addresses that nobody has, as fast as the stack takes them.
 static _Noreturn void flood(void)
 {
     struct sockaddr_in to = {.sin_family = AF_INET};
@@ -174,6 +198,7 @@ static _Noreturn void flood(void)
                           .opts = SEG_OPT_MSS,
                           .mss = 1460};
     const struct packet_ip ip = {.ttl = 64, .dont_fragment = true};
+    uint64_t sent = 0;
     int fd, one = 1;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -190,6 +215,8 @@ static _Noreturn void flood(void)
         seg.seq = i * 2654435761u;
         len = packet_emit(&seg, &ip, packet, CSUM_FULL);
         sendto(fd, packet, len, 0, (struct sockaddr *)&to, sizeof to);
+        sent++;
+        keep_behind(&sent);
     }
 }
 
@@ -213,12 +240,13 @@ static uint32_t serve_for(uint64_t ms, uint32_t listener, uint32_t *failed)
 
         while (recv(fd, &c, 1, MSG_DONTWAIT) != 1 && clock_now_ns() < give_up_ns) {
             host_drive(&host[HERE]);
+            count_drunk();
             sent = sent || send(fd, &c, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
             if (sock == NET_NONE &&
                 net_accept(host[HERE].net, clock_now_ns() + NS_PER_S, listener, &sock))
                 sock = NET_NONE;
-            if (sock != NET_NONE && host_read(&host[HERE], sock, &c, 1))
-                host_write(&host[HERE], sock, &c, 1);
+            if (sock != NET_NONE && program_read(host[HERE].net, sock, &c, 1))
+                program_write(host[HERE].net, sock, &c, 1);
         }
         served += clock_now_ns() < give_up_ns;
         *failed += clock_now_ns() >= give_up_ns;
@@ -239,6 +267,8 @@ static void test_flood_of_spoofed_syns(void **state)
     host_open(&host[HERE], HERE, device_of[HERE]);
     rig_ip(HERE, "route add default via 10.78.0.2");
     listener = host_listen(&host[HERE], &at, PORT);
+    drunk = mmap(NULL, sizeof *drunk, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(drunk, MAP_FAILED);
     child = fork();
     if (!child)
         flood();
@@ -249,7 +279,7 @@ static void test_flood_of_spoofed_syns(void **state)
            (unsigned long long)net_tcp_counters(host[HERE].net)->segs_in,
            (unsigned long long)net_tcp_counters(host[HERE].net)->cookies_sent);
     assert_true(net_tcp_counters(host[HERE].net)->cookies_sent > 1000);
-    assert_true(served > 0); // a SYN that the full ring drops is sent again only after a second
+    assert_true(served >= 10);
     assert_int_equal(failed, 0);
     host_close(&host[HERE]);
     rig_free();

@@ -217,40 +217,6 @@ uint32_t host_accept(struct host *h, struct host *other, uint32_t listener)
     return sock;
 }
 
-static struct ring program_ring(struct host *h, uint32_t sock, int dir)
-{
-    struct chan_shared *ch = net_channel_at(h->net, sock);
-
-    return (struct ring){(uint8_t *)ch + CHAN_HDR_BYTES + (dir ? ch->ring_bytes : 0),
-                         ch->ring_bytes - 1, &ch->dir[dir].tail, &ch->dir[dir].head};
-}
-
-uint32_t host_write(struct host *h, uint32_t sock, const void *data, uint32_t len)
-{
-    struct ring r = program_ring(h, sock, 0);
-    uint64_t at = *r.head;
-
-    len = (uint32_t)u64_min(len, ring_space(&r, at));
-    ring_write(&r, at, data, len);
-    ring_publish_head(&r, at + len);
-    if (len)
-        net_poke(h->net, clock_now_ns(), sock);
-    return len;
-}
-
-uint32_t host_read(struct host *h, uint32_t sock, void *data, uint32_t len)
-{
-    struct ring r = program_ring(h, sock, 1);
-    uint64_t at = *r.tail;
-
-    len = (uint32_t)u64_min(len, ring_ready(&r, at));
-    ring_read(&r, at, data, len);
-    ring_publish_tail(&r, at + len);
-    if (len)
-        net_poke(h->net, clock_now_ns(), sock);
-    return len;
-}
-
 static socklen_t fill(struct sockaddr_storage *ss, const struct ip_addr *a, uint16_t port)
 {
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)ss;
@@ -322,7 +288,7 @@ static uint32_t end_write(struct end *e, const void *data, uint32_t len)
     ssize_t n;
 
     if (e->host)
-        return host_write(e->host, e->sock, data, len);
+        return program_write(e->host->net, e->sock, data, len);
     n = send(e->fd, data, len, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN)
         fail_msg("send: %s", strerror(errno));
@@ -334,7 +300,7 @@ static uint32_t end_read(struct end *e, void *data, uint32_t len)
     ssize_t n;
 
     if (e->host)
-        return host_read(e->host, e->sock, data, len);
+        return program_read(e->host->net, e->sock, data, len);
     n = recv(e->fd, data, len, 0);
     if (n < 0 && errno != EAGAIN)
         fail_msg("recv: %s", strerror(errno));

@@ -18,6 +18,7 @@
 #include "net/mirror.h"
 #include "net/owner.h"
 #include "net/ports.h"
+#include "program.h"
 
 enum side { HERE, THERE, SIDES };
 
@@ -70,10 +71,6 @@ uint32_t host_connect(struct host *h, struct host *other, const struct ip_addr *
 uint32_t host_listen(struct host *h, const struct ip_addr *at, uint16_t port);
 uint32_t host_accept(struct host *h, struct host *other, uint32_t listener);
 void host_expect(struct host *h, struct host *other, uint32_t sock, uint32_t status);
-
-// The program's side of a channel: bytes that fitted, or were there.
-uint32_t host_write(struct host *h, uint32_t sock, const void *data, uint32_t len);
-uint32_t host_read(struct host *h, uint32_t sock, void *data, uint32_t len);
 
 // Kernel sockets of a side, nonblocking. listen: on any address.
 int kernel_listen(enum side side, bool v6, uint16_t port);

@@ -137,40 +137,6 @@ void pair_connect(struct pair *p, bool v6, uint16_t port, uint32_t *listener, ui
     assert_int_equal(net_accept(p->net[1], clock_now_ns() + NS_PER_S, *listener, &sock[1]), 0);
 }
 
-static struct ring program_ring(struct net *n, uint32_t sock, int dir)
-{
-    struct chan_shared *ch = net_channel_at(n, sock);
-
-    return (struct ring){(uint8_t *)ch + CHAN_HDR_BYTES + (dir ? ch->ring_bytes : 0),
-                         ch->ring_bytes - 1, &ch->dir[dir].tail, &ch->dir[dir].head};
-}
-
-uint32_t pair_write(struct net *n, uint32_t sock, const void *data, uint32_t len)
-{
-    struct ring r = program_ring(n, sock, 0);
-    uint64_t at = *r.head;
-
-    len = (uint32_t)u64_min(len, ring_space(&r, at));
-    ring_write(&r, at, data, len);
-    ring_publish_head(&r, at + len);
-    if (len)
-        net_poke(n, clock_now_ns(), sock);
-    return len;
-}
-
-uint32_t pair_read(struct net *n, uint32_t sock, void *data, uint32_t len)
-{
-    struct ring r = program_ring(n, sock, 1);
-    uint64_t at = *r.tail;
-
-    len = (uint32_t)u64_min(len, ring_ready(&r, at));
-    ring_read(&r, at, data, len);
-    ring_publish_tail(&r, at + len);
-    if (len)
-        net_poke(n, clock_now_ns(), sock);
-    return len;
-}
-
 static uint32_t fill(uint8_t *buf, uint64_t at, uint64_t total)
 {
     uint32_t n = 0;
@@ -195,8 +161,8 @@ void pair_transfer(struct pair *p, const uint32_t sock[2], int from, uint64_t to
     while (got < total) {
         uint32_t n = fill(buf, sent, total);
 
-        sent += pair_write(p->net[from], sock[from], buf, n);
-        n = pair_read(p->net[!from], sock[!from], buf, sizeof buf);
+        sent += program_write(p->net[from], sock[from], buf, n);
+        n = program_read(p->net[!from], sock[!from], buf, sizeof buf);
         check(buf, n, got);
         got += n;
         for (int side = 0; side < 2; side++)

@@ -9,6 +9,8 @@
 #include "queue/fault.h"
 #include "queue/loop.h"
 
+#include "../../net/program.h"
+
 #define PAIR_RING (1u << 18)
 
 struct pair {
@@ -40,10 +42,6 @@ bool pair_run(struct pair *p, uint64_t for_ms, pair_done *done, void *arg);
 
 // Connects: side 1 listens on the port unless *listener is a socket. sock[side] is each side's end.
 void pair_connect(struct pair *p, bool v6, uint16_t port, uint32_t *listener, uint32_t sock[2]);
-
-// The program's side of a channel, without blocking: bytes that fitted, or were there.
-uint32_t pair_write(struct net *n, uint32_t sock, const void *data, uint32_t len);
-uint32_t pair_read(struct net *n, uint32_t sock, void *data, uint32_t len);
 
 // The byte at position pos of every stream in these tests.
 static inline uint8_t pair_byte(uint64_t pos)

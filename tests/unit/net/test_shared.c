@@ -210,7 +210,7 @@ static void test_killed_at_any_moment(void **state)
             continue;
         }
         pair_connect(&pair, false, 27000, &listener, sock);
-        pair_write(pair.net[0], sock[0], bytes, sizeof bytes);
+        program_write(pair.net[0], sock[0], bytes, sizeof bytes);
         net_request(pair.net[0], clock_now_ns(), sock[0], NET_ABORT);
         net_request(pair.net[1], clock_now_ns(), sock[1], NET_ABORT);
         net_request(pair.net[1], clock_now_ns(), listener, NET_CLOSE);
@@ -272,7 +272,7 @@ static void test_sleepers_are_woken(void **state)
     pair.net[1]->self = &can;
     woken = NET_NONE;
     atomic_store(&net_channel_at(pair.net[1], sock[1])->dir[1].rx_wait, 1);
-    pair_write(pair.net[0], sock[0], "x", 1);
+    program_write(pair.net[0], sock[0], "x", 1);
     assert_true(pair_run(&pair, 1000, has_bytes, &sock[1]));
     assert_int_equal(woken, sock[1]);
     assert_int_equal(atomic_load(&net_channel_at(pair.net[1], sock[1])->dir[1].rx_wait), 0);
@@ -358,7 +358,7 @@ static void test_scribbled_tables(void **state)
         uint8_t *at = area[i % 3] + (size_t)random() % bytes[i % 3];
 
         *at = random() % 3 ? 0xff : (uint8_t)random();
-        pair_write(pair.net[0], sock[0], "x", 1);
+        program_write(pair.net[0], sock[0], "x", 1);
         net_request(pair.net[0], clock_now_ns(), other, (uint32_t)random() % 32);
         net_info(pair.net[0], other, &info);
         net_accept(pair.net[0], clock_now_ns(), other, &other);

@@ -83,10 +83,10 @@ static void test_close_is_fin_after_the_bytes(void **state)
     char buf[8];
 
     pair_connect(&pair, false, 27000, &listener, sock);
-    assert_int_equal(pair_write(pair.net[0], sock[0], "abc", 3), 3);
+    assert_int_equal(program_write(pair.net[0], sock[0], "abc", 3), 3);
     net_request(pair.net[0], clock_now_ns(), sock[0], NET_CLOSE);
     expect(1, sock[1], NET_FIN);
-    assert_int_equal(pair_read(pair.net[1], sock[1], buf, 8), 3);
+    assert_int_equal(program_read(pair.net[1], sock[1], buf, 8), 3);
     assert_memory_equal(buf, "abc", 3);
     net_request(pair.net[1], clock_now_ns(), sock[1], NET_CLOSE);
 }
