@@ -286,8 +286,8 @@ void conn_look(struct conn *c, int fd)
         found |= END_RDHUP;
     if (news & (POLLERR | POLLHUP))
         found |= END_DEAD;
-    if (unlikely(c->far) && !(news & POLLERR) && !mirror_settled(c))
-        return;
+    if (unlikely(c->far) && found && !(news & POLLERR) && !mirror_settled(c))
+        return; // not before its last bytes are here
     if (found & ~atomic_load_explicit(&c->end->flags, memory_order_relaxed))
         end_set(c->end, found);
 }
@@ -319,6 +319,7 @@ void conn_look_if_due(struct conn *c, int fd)
 
 void conn_abort(struct conn *c, int fd)
 {
+    log_info("connection reset: %s", c->end->rec.reason);
     end_set(c->end, END_DEAD | END_FROZEN);
     c->carrier->abort(c, fd);
 }
