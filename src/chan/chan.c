@@ -67,50 +67,58 @@ static int check(int fd, off_t off, uint32_t *ring_bytes, off_t *room)
     return 0;
 }
 
-static size_t map_bytes(size_t ring_bytes)
-{
-    return CHAN_HDR_BYTES + 4 * ring_bytes;
-}
-
-// Three mappings of [header][ring 0][ring 1], which are at off: header and ring 0; ring 0 again and
-// ring 1; ring 1 again. In the place of what is mapped at.
-static int lay_rings(uint8_t *at, int fd, off_t off, size_t n)
+static int map_part(uint8_t *at, size_t n, int fd, off_t off)
 {
     const int prot = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_FIXED;
-    const size_t h = CHAN_HDR_BYTES;
 
-    if (mmap(at, h + n, prot, flags, fd, off) == MAP_FAILED ||
-        mmap(at + h + n, 2 * n, prot, flags, fd, off + (off_t)h) == MAP_FAILED ||
-        mmap(at + h + 3 * n, n, prot, flags, fd, off + (off_t)(h + n)) == MAP_FAILED)
+    return mmap(at, n, prot, flags, fd, off) == MAP_FAILED ? -ENOMEM : 0;
+}
+
+// The two rings of n bytes that are at off, each twice in a row.
+static int lay_rings(uint8_t *at, int fd, off_t off, size_t n)
+{
+    if (map_part(at, n, fd, off) || map_part(at + n, 2 * n, fd, off) ||
+        map_part(at + 3 * n, n, fd, off + (off_t)n))
         return -ENOMEM;
     return 0;
 }
 
-static uint8_t *map_rings(int fd, off_t off, size_t n)
+static uint8_t *reserve(size_t n)
 {
-    uint8_t *at = mmap(NULL, map_bytes(n), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *at = mmap(NULL, n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (at == MAP_FAILED)
-        return NULL;
-    if (lay_rings(at, fd, off, n)) {
-        munmap(at, map_bytes(n));
-        return NULL;
-    }
-    return at;
+    return at == MAP_FAILED ? NULL : at;
+}
+
+static void set_rings(struct chan *c, uint8_t *rings, uint32_t n, int side)
+{
+    c->ring_bytes = n;
+    c->tx_ring = rings + (side ? 2 * (size_t)n : 0);
+    c->rx_ring = rings + (side ? 0 : 2 * (size_t)n);
+}
+
+static void unmap_rings(struct chan *c)
+{
+    if (c->tx_ring)
+        munmap(MIN(c->tx_ring, c->rx_ring), 4 * (size_t)c->ring_bytes);
+    c->tx_ring = c->rx_ring = NULL;
 }
 
 static int map_at(struct chan *c, int memfd, off_t off, uint32_t n, int side)
 {
-    uint8_t *at = map_rings(memfd, off, n);
+    const size_t h = CHAN_HDR_BYTES, all = h + 4 * (size_t)n;
+    uint8_t *at = reserve(all);
 
     if (!at)
         return -ENOMEM;
+    if (map_part(at, h, memfd, off) || lay_rings(at + h, memfd, off + (off_t)h, n)) {
+        munmap(at, all);
+        return -ENOMEM;
+    }
     c->shared = (struct chan_shared *)(void *)at;
-    c->ring_bytes = n;
     c->tx = &c->shared->dir[side];
     c->rx = &c->shared->dir[!side];
-    c->tx_ring = at + CHAN_HDR_BYTES + (side ? 2 * (size_t)n : 0);
-    c->rx_ring = at + CHAN_HDR_BYTES + (side ? 0 : 2 * (size_t)n);
+    set_rings(c, at + h, n, side);
     return 0;
 }
 
@@ -143,12 +151,30 @@ bool chan_is_untouched(int memfd, int side)
 int chan_blank(struct chan *c)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
-    void *at = mmap(c->shared, map_bytes(c->ring_bytes), PROT_READ | PROT_WRITE, flags, -1, 0);
+    void *at = mmap(c->shared, CHAN_HDR_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0);
 
     if (at == MAP_FAILED)
         return -ENOMEM;
+    unmap_rings(c);
     c->pump = NULL;
     c->pumped = 0;
+    return 0;
+}
+
+// The header comes last: until then the channel is a blank one.
+static int lay_anew(struct chan *c, int memfd, uint32_t n, int side)
+{
+    uint8_t *rings = reserve(4 * (size_t)n);
+
+    if (!rings)
+        return -ENOMEM;
+    if (lay_rings(rings, memfd, CHAN_HDR_BYTES, n) ||
+        map_part((uint8_t *)c->shared, CHAN_HDR_BYTES, memfd, 0)) {
+        munmap(rings, 4 * (size_t)n);
+        return -ENOMEM;
+    }
+    unmap_rings(c);
+    set_rings(c, rings, n, side);
     return 0;
 }
 
@@ -160,12 +186,10 @@ int chan_renew(struct chan *c, int memfd, int side, int bell, int peer_bell)
 
     if (!err && room != 2 * (off_t)n)
         err = -EPROTO;
-    if (!err && (n != c->ring_bytes || c->tx != &c->shared->dir[side]))
+    if (!err && c->tx != &c->shared->dir[side])
         err = -EINVAL;
-    if (!err && lay_rings((uint8_t *)c->shared, memfd, 0, n)) {
-        chan_blank(c);
-        err = -ENOMEM;
-    }
+    if (!err)
+        err = lay_anew(c, memfd, n, side);
     if (err)
         return err;
     sys_call(SYS_dup3, bell, c->bell, O_CLOEXEC);
@@ -210,8 +234,9 @@ void chan_begin_on_ring(struct chan_tx *tx, struct chan_rx *rx)
 
 void chan_unmap(struct chan *c)
 {
+    unmap_rings(c);
     if (c->shared)
-        munmap(c->shared, map_bytes(c->ring_bytes));
+        munmap(c->shared, CHAN_HDR_BYTES);
     memset(c, 0, sizeof *c);
     c->bell = c->peer_bell = -1;
 }

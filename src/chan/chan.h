@@ -37,7 +37,7 @@
 struct chan {
     struct chan_shared *shared; // NULL: not mapped
     struct chan_dir *tx, *rx;   // this side's two directions
-    uint8_t *tx_ring, *rx_ring; // ring_bytes, twice in a row
+    uint8_t *tx_ring, *rx_ring; // ring_bytes, twice in a row; NULL in a blank one
     uint32_t ring_bytes;        // checked against the memfd's size; never read from shared again
     int bell, peer_bell;        // eventfds: ours to sleep on, the peer's to ring
     struct pump *pump; // carries the bytes where the peer is no process; else NULL (pump.h)
@@ -85,14 +85,14 @@ void chan_begin_on_ring(struct chan_tx *tx, struct chan_rx *rx);
 // Has side written nothing yet into the header of the channel?
 bool chan_is_untouched(int memfd, int side);
 
-// Puts zeros of this process alone in the place of c's memory: an idle channel, as it was in the
-// beginning, at the same addresses. Threads that look without a lock at that moment see the one or
-// the other. 0 or -ENOMEM.
+// Puts zeros of this process alone in the place of c's header: an idle channel, as it was in the
+// beginning, at the same address. Threads that look without a lock at that moment see the one or
+// the other. The rings, which nobody touches without a lock, are unmapped. 0 or -ENOMEM.
 int chan_blank(struct chan *c);
 
-// Puts another channel into the place of c's memory in the same way, and its bells into the numbers
-// of c's. The three fds stay the caller's. 0, -EPROTO as chan_map(), -ENOMEM, -EINVAL: the rings
-// are of another size, or the side is another one.
+// Puts another channel into the place of a blank one in the same way, with rings of any size, and
+// its bells into the numbers of c's. The three fds stay the caller's. 0, -EPROTO as chan_map(),
+// -ENOMEM, -EINVAL: the side is another one.
 int chan_renew(struct chan *c, int memfd, int side, int bell, int peer_bell);
 
 // Unmaps; closes nothing. Legal on a struct that was never mapped (shared NULL).

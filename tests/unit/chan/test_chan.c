@@ -284,6 +284,54 @@ static void test_channels_within_an_arena(void **state)
     close(fd);
 }
 
+static void renew(struct pair *p, uint32_t ring_bytes)
+{
+    int fd = chan_create(ring_bytes);
+
+    assert_int_equal(chan_renew(&p->a, fd, 0, p->bell[0], p->bell[1]), 0);
+    assert_int_equal(chan_renew(&p->b, fd, 1, p->bell[1], p->bell[0]), 0);
+    close(fd);
+    p->tx = (struct chan_tx){0};
+    p->rx = (struct chan_rx){0};
+}
+
+// Pointers into the header stay good, whatever size the next rings have.
+static void test_the_next_channel_may_be_of_another_size(void **state)
+{
+    static const uint32_t sizes[] = {RING, 16 * RING, RING, CHAN_RING_MIN_BYTES, 2 * RING};
+    static uint8_t all[16 * RING] = {'x', [sizeof all - 1] = 'y'};
+    struct pair *p = *state;
+    const struct chan_dir *tx = p->a.tx, *rx = p->b.rx;
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        assert_int_equal(chan_blank(&p->a), 0);
+        assert_int_equal(chan_blank(&p->b), 0);
+        assert_int_equal(chan_stored(tx), 0);
+        renew(p, sizes[i]);
+        assert_ptr_equal(p->a.tx, tx);
+        assert_ptr_equal(p->b.rx, rx);
+        put(p, all, 7); // so that the rest crosses the ring's end
+        assert_int_equal(chan_avail(&p->b, &p->rx, 1), 7);
+        assert_int_equal(chan_stored(rx), 7);
+        chan_consumed(&p->b, &p->rx, 7);
+        assert_int_equal(chan_room(&p->a, &p->tx, UINT64_MAX), sizes[i]);
+        put(p, all, sizes[i]);
+        assert_int_equal(chan_avail(&p->b, &p->rx, UINT64_MAX), sizes[i]);
+        assert_memory_equal(chan_rx_at(&p->b, &p->rx), all, sizes[i]);
+    }
+}
+
+static void test_the_next_channel_has_the_same_side(void **state)
+{
+    struct pair *p = *state;
+    int fd = chan_create(RING);
+
+    assert_int_equal(chan_blank(&p->a), 0);
+    assert_int_equal(chan_renew(&p->a, fd, 1, p->bell[0], p->bell[1]), -EINVAL);
+    assert_int_equal(chan_stored(p->a.tx), 0);
+    close(fd);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -294,6 +342,8 @@ int main(void)
         cmocka_unit_test(test_memory_of_a_liar_is_refused),
         T(test_bytes_cross_the_ring_end_in_one_piece),
         T(test_a_full_ring_has_no_room),
+        T(test_the_next_channel_may_be_of_another_size),
+        T(test_the_next_channel_has_the_same_side),
         T(test_a_lying_consumer_is_found_out),
         T(test_a_lying_producer_is_found_out),
         T(test_a_lying_header_changes_no_size),

@@ -32,7 +32,7 @@ void fake_cm_channels(int n, uint32_t ring_bytes)
         close(channels[i].bells[1]);
     }
     for (made = 0; made < n; made++) {
-        channels[made].memfd = chan_create(ring_bytes);
+        channels[made].memfd = chan_create(ring_bytes << made % 3);
         channels[made].bells[0] = eventfd(0, EFD_NONBLOCK);
         channels[made].bells[1] = eventfd(0, EFD_NONBLOCK);
     }

@@ -7,7 +7,7 @@
 #define FAKE_CM_CHANNELS 100
 
 // Makes the channels that the next connection will get, one after the other; before the fork of the
-// two sides.
+// two sides. The first has rings of ring_bytes, others once, twice or four times that.
 void fake_cm_channels(int n, uint32_t ring_bytes);
 
 // Which side this process is.
