@@ -319,6 +319,8 @@ void mirror_serve(struct conn *c, int fd)
         return;
     if (may_be_slow())
         atomic_load(&lane)->advance();
+    if (!conn_rx_ring(c) || !conn_tx_ring(c))
+        pump_look(&c->chan); // nobody finds an empty ring that would make him look
     if (unlikely(is_lost(c))) {
         serve_loss(c, fd);
     } else if (unlikely(f->ended_ns) && !mirror_settled(c) && !end_has(c->end, END_DEAD) &&

@@ -22,8 +22,16 @@ class GuestDied(Exception):
     pass
 
 
-def _die_with_parent():
+def _begin(first):
+    """In the child: dies with its parent, and first comes before the other sessions of this machine (a plain
+    nice does not reach across sessions where sched_autogroup is on)."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not first:
+        return
+    try:
+        Path("/proc/self/autogroup").write_text("-20")
+    except OSError:
+        pass  # not root, or no autogroups
 
 
 def _command(folder, memory_mib, doors, nics, host):
@@ -46,8 +54,8 @@ def _command(folder, memory_mib, doors, nics, host):
 
 
 class Guest:
-    def __init__(self, host, folder, memory_mib, nics):
-        """nics: {name: this guest's end of the cable}, closed here once QEMU has it."""
+    def __init__(self, host, folder, memory_mib, nics, first):
+        """nics: {name: this guest's end of the cable}, closed here once QEMU has it. first: see _begin()."""
         self.host = host
         self.sockets, theirs = {}, {}
         for name in ("monitor", "console", *VIRTIO_PORTS):
@@ -55,21 +63,21 @@ class Guest:
         ends = [*theirs.values(), *nics.values()]
         self.process = subprocess.Popen(
             _command(folder, memory_mib, theirs, nics, host), stdin=subprocess.DEVNULL, stdout=sys.stderr,
-            pass_fds=[end.fileno() for end in ends], preexec_fn=_die_with_parent, start_new_session=True)
+            pass_fds=[end.fileno() for end in ends], preexec_fn=lambda: _begin(first), start_new_session=True)
         for end in ends:
             end.close()
         self.readers, self.writers, self.tasks = {}, {}, []
         self.console = b""
 
     @staticmethod
-    def start_all(hosts, folder, memory_mib):
+    def start_all(hosts, folder, memory_mib, first):
         """{host: guest}; two are joined by a cable under test and one beside it."""
         nics = {host: {} for host in hosts}
         if len(hosts) == 2:
             for name in ("wire", "side"):
                 for host, end in zip(hosts, socket.socketpair()):
                     nics[host][name] = end
-        return {host: Guest(host, folder, memory_mib, nics[host]) for host in hosts}
+        return {host: Guest(host, folder, memory_mib, nics[host], first) for host in hosts}
 
     async def attach(self, guests):
         """Opens the doors; guests: all of them, for what this one asks to be done."""
