@@ -3,10 +3,12 @@
 
 #include "base/util.h"
 #include "tcp/ack.h"
+#include "tcp/mtu.h"
 
-#define COOKIE_BYTES   8
-#define BLOCK_NS       (3600 * NS_PER_S) // how long a path that lost a SYN with data is spared
-#define SYN_DATA_BYTES 1200              // with all options it fits every path
+#define COOKIE_BYTES 8
+#define LEAST_MSS    536               // of a peer that announces none (RFC 9293, MUST-15)
+#define BLOCK_NS     (3600 * NS_PER_S) // how long a path that lost a SYN with data is spared
+#define SYN_OPTIONS  40                // that a SYN may carry: what room they take, data has not
 
 static struct tfo_entry *entry_of(struct tcp_ctx *ctx, const struct ip_addr *server)
 {
@@ -20,6 +22,13 @@ static struct tfo_entry *known(struct tcp_ctx *ctx, const struct ip_addr *server
     struct tfo_entry *e = entry_of(ctx, server);
 
     return ip_addr_equal(&e->server, server) ? e : NULL;
+}
+
+bool fastopen_has_cookie(struct tcp_ctx *ctx, uint64_t now_ns, const struct ip_addr *server)
+{
+    struct tfo_entry *e = known(ctx, server);
+
+    return ctx->arena->cfg.tfo_client && e && e->len && now_ns >= e->blocked_until_ns;
 }
 
 void fastopen_fill_syn(struct out *o, struct segment *seg)
@@ -39,7 +48,7 @@ void fastopen_fill_syn(struct out *o, struct segment *seg)
     seg->tfo_len = e->len;
     memcpy(seg->tfo, e->cookie, e->len);
     ready = o->has_tx ? ring_ready(&o->tx, c->tx_pos) : 0;
-    ready = u64_min(ready, u64_min(SYN_DATA_BYTES, e->mss));
+    ready = u64_min(ready, u64_min(mtu_announced_mss(c), e->mss) - SYN_OPTIONS);
     if (ready)
         emit_payload(o, seg, c->snd_una + 1, ready);
     seg->gso_size = 0;
@@ -64,7 +73,8 @@ void fastopen_learn(struct tcp_ctx *ctx, struct tcp_conn *c, const struct segmen
 
     if (!c->tfo || !(seg->opts & SEG_OPT_TFO) || !seg->tfo_len || seg->tfo_len > SEG_TFO_MAX)
         return;
-    *e = (struct tfo_entry){.server = c->tuple.remote, .mss = c->mss, .len = seg->tfo_len};
+    *e = (struct tfo_entry){.server = c->tuple.remote, .len = seg->tfo_len};
+    e->mss = u64_max(c->mss_peer ? c->mss_peer : LEAST_MSS, 2 * SYN_OPTIONS);
     memcpy(e->cookie, seg->tfo, seg->tfo_len);
 }
 

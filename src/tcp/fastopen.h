@@ -5,6 +5,9 @@
 
 #include "tcp/emit.h"
 
+// Client: is there a cookie of that server, and may a SYN with data go to it?
+bool fastopen_has_cookie(struct tcp_ctx *ctx, uint64_t now_ns, const struct ip_addr *server);
+
 // Client: adds the cookie and data to a first SYN, or asks for a cookie.
 void fastopen_fill_syn(struct out *o, struct segment *seg);
 

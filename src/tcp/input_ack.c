@@ -78,7 +78,8 @@ static void take_rtt(struct in *in, const struct tcp_ack *ack)
     c->backoff = 0; // RFC 6298, 5.7: a new sample ends the back-off
 }
 
-// The window grows outside of recovery only; the ACK that ends a recovery was paid for by it.
+// The window grows outside of recovery only; the ACK that ends a recovery was paid for by it. And only
+// by "each ACK received that cumulatively acknowledges new data" (RFC 5681, 3.1).
 static bool may_grow(uint8_t ca_state)
 {
     return ca_state <= TCP_CA_DISORDER || ca_state == TCP_CA_LOSS;
@@ -91,7 +92,8 @@ static void control(struct in *in, struct tcp_ack *ack)
 
     if (cc->model)
         cc->control(c, ack);
-    else if (ack->delivered && c->wnd_limited && may_grow(c->ca_state) && may_grow(ack->ca_before))
+    else if (ack->acked && ack->delivered && c->wnd_limited && may_grow(c->ca_state) &&
+             may_grow(ack->ca_before))
         cc->grow(c, ack);
     cc_pace_by_window(in->ctx, c);
 }

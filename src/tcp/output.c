@@ -48,11 +48,14 @@ int output_new_segment(struct out *o, uint32_t len, uint32_t flags, uint32_t *se
 {
     struct tcp_conn *c = o->c;
     bool all = len == o->unsent, fin = all && c->fin_queued && !(flags & SPAN_PROBE);
+    bool push;
     uint32_t start = c->snd_nxt;
     struct segment seg;
     int err;
 
-    emit_fill(o, &seg, start, SEG_ACK | (all && len ? SEG_PSH : 0) | (fin ? SEG_FIN : 0));
+    // a super-frame is pushed, so that a receiver which gathers segments (GRO) ends there
+    push = len && (all || len > c->mss);
+    emit_fill(o, &seg, start, SEG_ACK | (push ? SEG_PSH : 0) | (fin ? SEG_FIN : 0));
     if (len)
         emit_payload(o, &seg, start, len);
     if (flags & SPAN_PROBE) // it has to go whole
@@ -207,7 +210,7 @@ static void note_limits(struct out *o)
         return;
     if (pipe < c->cwnd)
         c->app_limited = (c->delivered + pipe) | !(c->delivered + pipe);
-    if (c->cwnd < c->ssthresh ? 2 * (uint64_t)pipe < c->cwnd : pipe + c->mss < c->cwnd)
+    if (c->cwnd < c->ssthresh ? 2 * (uint64_t)pipe <= c->cwnd : pipe + c->mss < c->cwnd)
         c->wnd_limited = 0;
     else
         c->wnd_limited = 1;

@@ -135,9 +135,6 @@ static int64_t do_sendto(struct run *r, const struct event *e, int fd)
     int64_t n = stack_sendto(r->stack, fd, buf, len, (int)number_at(r, e, 3), (struct sockaddr *)&a,
                              addr_len);
 
-    // bytes that wait for the handshake are taken all the same
-    if (n == -EINPROGRESS)
-        sent(r, fd, (int64_t)len);
     return sent(r, fd, n);
 }
 

@@ -3,11 +3,12 @@
 check_LTLIBRARIES += tests/packet/libstack.la tests/packet/libshunt_packetdrill.la
 tests_packet_libstack_la_SOURCES = \
 	tests/packet/stack.h tests/packet/stack_in.h \
-	tests/packet/stack.c tests/packet/stack_opt.c tests/packet/stack_sock.c
+	tests/packet/stack.c tests/packet/stack_opt.c tests/packet/stack_sock.c \
+	tests/packet/sysctl.c
 tests_packet_libstack_la_LIBADD = libtcp.la libwire.la libbase.la
 
 tests_packet_libshunt_packetdrill_la_SOURCES = tests/packet/packetdrill_abi.h tests/packet/plug.h \
-	tests/packet/plug.c tests/packet/plug_epoll.c tests/packet/plug_pipe.c
+	tests/packet/plug.c tests/packet/plug_code.c tests/packet/plug_epoll.c tests/packet/plug_pipe.c
 tests_packet_libshunt_packetdrill_la_LIBADD = tests/packet/libstack.la
 # -rpath makes libtool build it shared though it is never installed
 tests_packet_libshunt_packetdrill_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere

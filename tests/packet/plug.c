@@ -4,8 +4,7 @@
 //   local=ADDRESS   this host's address, as packetdrill's --local_ip (for scripts that connect)
 //   mtu=BYTES       of the path
 //   super=BYTES     largest super-frame (default 64,240, as Linux with GSO shows itself); 0: none
-//   cc=NAME         cubic, newreno or bbr
-//   ecn=0|1|2, fastopen=0..3, timestamps=0|1   as Linux's sysctls
+//   tcp_NAME=VALUE  as Linux's sysctl net.ipv4.tcp_NAME (sysctl.c has the list)
 //
 // A socket is known to packetdrill by a real fd (of /dev/null), because packetdrill closes with
 // close(2) what a script has left open.
@@ -19,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -30,6 +30,57 @@
 #define GATHER_MAX       (1 << 20)
 #define RING_BYTES       (16u << 20)
 #define POLL_MAX         64
+#define OTHERS_WAIT_S    1
+
+void plug_moved(struct plug *p)
+{
+    p->moves++;
+    p->looked = 0;
+    pthread_cond_broadcast(&p->moved);
+}
+
+// The thread whose call was done last is back.
+static void is_back(struct plug *p)
+{
+    if (p->returned && pthread_equal(p->caller, pthread_self()))
+        p->returned = false;
+    pthread_cond_signal(&p->still);
+}
+
+void plug_wait(struct plug *p)
+{
+    uint64_t seen = p->moves;
+
+    p->blocked++;
+    p->looked++;
+    is_back(p);
+    while (p->moves == seen)
+        pthread_cond_wait(&p->moved, &p->lock);
+    p->blocked--;
+}
+
+void plug_done(struct plug *p, bool waited)
+{
+    if (waited) {
+        p->returned = true;
+        p->caller = pthread_self();
+        pthread_cond_signal(&p->still);
+    }
+    plug_moved(p);
+}
+
+// Before time passes: blocked calls have looked, and one that is done has taken its time. A thread
+// that the machine does not run for so long is not waited for.
+static void let_others_look(struct plug *p)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += OTHERS_WAIT_S;
+    while (p->returned || p->looked < p->blocked)
+        if (pthread_cond_timedwait(&p->still, &p->lock, &until))
+            return;
+}
 
 // A real fd for a new one of the stack; errors pass through.
 static ptrdiff_t outer(struct plug *p, int inner)
@@ -51,8 +102,10 @@ static void plug_free(void *self)
 {
     struct plug *p = self;
 
+    plug_show(NULL);
     stack_free(p->stack);
     pthread_cond_destroy(&p->moved);
+    pthread_cond_destroy(&p->still);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -338,12 +391,14 @@ static int plug_netdev_send(void *self, const void *packet, size_t len)
 }
 
 // Lets virtual time pass until a packet has left.
-static ptrdiff_t receive(struct stack *st, void *packet, uint64_t *sent_ns)
+static ptrdiff_t receive(struct plug *p, void *packet, uint64_t *sent_ns)
 {
     static uint8_t bytes[STACK_PACKET_MAX];
+    struct stack *st = p->stack;
     uint64_t limit = stack_now(st) + RECEIVE_LIMIT_NS;
     ptrdiff_t n;
 
+    let_others_look(p);
     while (stack_peek(st) == CLOCK_NEVER && stack_deadline(st) <= limit)
         stack_advance(st, stack_deadline(st));
     n = stack_take(st, bytes, sent_ns);
@@ -356,16 +411,18 @@ static int plug_netdev_receive(void *self, void *packet, size_t *len, long long 
 {
     struct plug *p = self;
     uint64_t sent_ns = 0;
-    ptrdiff_t n = AT_ONCE(p, receive(p->stack, packet, &sent_ns));
+    ptrdiff_t n = AT_ONCE(p, receive(p, packet, &sent_ns));
 
     *len = n > 0 ? (size_t)n : 0;
     *time_us = (long long)(sent_ns / NS_PER_US);
     return 0;
 }
 
-static int pass(struct stack *st, uint64_t ns)
+static int pass(struct plug *p, uint64_t ns)
 {
-    stack_advance(st, stack_now(st) + ns);
+    is_back(p);
+    let_others_look(p);
+    stack_advance(p->stack, stack_now(p->stack) + ns);
     return 0;
 }
 
@@ -373,7 +430,7 @@ static int plug_usleep(void *self, useconds_t us)
 {
     struct plug *p = self;
 
-    return (int)AT_ONCE(p, pass(p->stack, us * NS_PER_US));
+    return (int)AT_ONCE(p, pass(p, us * NS_PER_US));
 }
 
 // Each look at the clock takes a microsecond, or packetdrill would spin for ever in its last
@@ -383,7 +440,7 @@ static int plug_gettimeofday(void *self, struct timeval *tv, struct timezone *tz
     struct plug *p = self;
     uint64_t us;
 
-    AT_ONCE(p, pass(p->stack, NS_PER_US));
+    AT_ONCE(p, pass(p, NS_PER_US));
     us = stack_now(p->stack) / NS_PER_US;
     tv->tv_sec = (time_t)(us / 1000000);
     tv->tv_usec = (suseconds_t)(us % 1000000);
@@ -393,24 +450,14 @@ static int plug_gettimeofday(void *self, struct timeval *tv, struct timezone *tz
 // One NAME=VALUE word of --so_flags. False: not known.
 static bool take_flag(struct stack_config *cfg, const char *name, const char *value)
 {
-    long n = strtol(value, NULL, 0);
-
     if (!strcmp(name, "local"))
         return !ip_addr_parse(value, strchr(value, ':') ? &cfg->local6 : &cfg->local4);
     if (!strcmp(name, "mtu"))
-        cfg->path.mtu = (uint16_t)n;
+        cfg->path.mtu = (uint16_t)atoi(value);
     else if (!strcmp(name, "super"))
-        cfg->path.super_max = (uint32_t)n;
-    else if (!strcmp(name, "cc"))
-        cfg->tcp.cc = (uint8_t)MAX(tcp_cc_named(value), 0);
-    else if (!strcmp(name, "ecn"))
-        cfg->tcp.ecn = (uint8_t)(n == 0 ? TCP_ECN_OFF : n == 1 ? TCP_ECN_ON : TCP_ECN_PASSIVE);
-    else if (!strcmp(name, "fastopen"))
-        cfg->tcp.tfo_client = n & 1, cfg->tcp.tfo_server = n & 2;
-    else if (!strcmp(name, "timestamps"))
-        cfg->tcp.timestamps = n;
+        cfg->path.super_max = (uint32_t)atoi(value);
     else
-        return false;
+        return !stack_sysctl(cfg, name, value);
     return true;
 }
 
@@ -446,6 +493,8 @@ SHUNT_EXPORT void packetdrill_interface_init(const char *flags, struct packetdri
     }
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->moved, NULL);
+    pthread_cond_init(&p->still, NULL);
+    plug_show(p);
     *ifc = (struct packetdrill_interface){
         .userdata = p,
         .free = plug_free,

@@ -26,7 +26,12 @@ struct plug_epoll {
 
 struct plug {
     pthread_mutex_t lock;
-    pthread_cond_t moved;
+    pthread_cond_t moved; // something has happened: blocked calls look again
+    pthread_cond_t still; // a blocked call has looked, or its caller has taken the time
+    uint64_t moves;
+    int blocked, looked; // calls that wait; and those of them that saw the last move
+    bool returned;       // a call that waited is done,
+    pthread_t caller;    // and its thread has not yet asked what time it is
     struct stack *stack;
     int inner[PLUG_FDS]; // the stack's fd behind a real one; 0: none
     struct plug_epoll epoll[PLUG_EPOLLS];
@@ -47,15 +52,27 @@ static inline ptrdiff_t plug_result(ptrdiff_t n)
     return -1;
 }
 
+// plug.c, all with the lock held. A call would block: waits until something has happened.
+void plug_wait(struct plug *p);
+
+// Something has happened: blocked calls look again.
+void plug_moved(struct plug *p);
+
+// A call is done; waited: it had been blocked.
+void plug_done(struct plug *p, bool waited);
+
 // Makes one try of a call, and tries again while it would block and the socket is a blocking one.
 #define UNTIL_DONE(p, fd, nowait, call)                                                            \
     ({                                                                                             \
         ptrdiff_t n_;                                                                              \
+        bool waited_ = false;                                                                      \
         pthread_mutex_lock(&(p)->lock);                                                            \
         while ((n_ = (call)) == -EAGAIN && !(nowait) &&                                            \
-               !stack_nonblocking((p)->stack, plug_inner(p, fd)))                                  \
-            pthread_cond_wait(&(p)->moved, &(p)->lock);                                            \
-        pthread_cond_broadcast(&(p)->moved);                                                       \
+               !stack_nonblocking((p)->stack, plug_inner(p, fd))) {                                \
+            waited_ = true;                                                                        \
+            plug_wait(p);                                                                          \
+        }                                                                                          \
+        plug_done(p, waited_);                                                                     \
         pthread_mutex_unlock(&(p)->lock);                                                          \
         plug_result(n_);                                                                           \
     })
@@ -69,6 +86,9 @@ int plug_epoll_wait(void *self, int epfd, struct epoll_event *events, int max, i
 
 // fd is closed: no set holds it any more, and it is no set.
 void plug_epoll_forget(struct plug *p, int fd);
+
+// plug_code.c: the plug whose sockets getsockopt() is asked about; NULL: none
+void plug_show(struct plug *p);
 
 // plug_pipe.c: pipes are the kernel's, one end of a splice() is a socket of ours
 int plug_pipe(void *self, int fds[2]);

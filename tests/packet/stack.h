@@ -32,6 +32,10 @@ struct stack_config {
 // down.
 void stack_config_init(struct stack_config *cfg);
 
+// Sets what Linux's sysctl net.ipv4.NAME sets. Returns 0, or -ENOENT where this stack has no such
+// knob.
+int stack_sysctl(struct stack_config *cfg, const char *name, const char *value);
+
 // Returns NULL when there is no memory, or when the engine refuses the configuration.
 struct stack *stack_new(const struct stack_config *cfg);
 

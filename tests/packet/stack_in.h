@@ -25,6 +25,7 @@ struct sock {
     bool used, open; // open: an fd names it
     bool nonblock, bound, listening, linger_on;
     bool connected, fin, shut_rx, shut_tx, tfo_connect, tfo_pending;
+    size_t tfo_bytes; // taken by a blocking write that still waits for its handshake
     int domain, fd, linger_s, error;
     struct tcp_conn *conn; // NULL before the connection, and after it is closed
     struct tcp_tuple tuple;

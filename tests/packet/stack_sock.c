@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 
 #include "base/util.h"
+#include "tcp/fastopen.h"
 
 struct sock *sock_new(struct stack *st, int domain)
 {
@@ -184,26 +185,38 @@ static int take_error(struct sock *s)
     return err;
 }
 
-// Remembers where to, and waits for the first write (TCP_FASTOPEN_CONNECT).
-static int connect_lazily(struct sock *s, const struct sockaddr *addr, socklen_t len)
+static int connect_now(struct stack *st, struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
+    int err = start(st, s, addr, len);
+
+    return err ? err : -EINPROGRESS;
+}
+
+// TCP_FASTOPEN_CONNECT: remembers where to, and waits for the first write, where a cookie is known.
+static int connect_lazily(struct stack *st, struct sock *s, const struct sockaddr *addr,
+                          socklen_t len)
+{
+    int err = addr_in(addr, len, &s->tuple.remote, &s->tuple.remote_port);
+
+    if (err)
+        return err;
+    s->opts[TCP_SET_FASTOPEN] = (struct sock_opt){true, 1};
+    if (!fastopen_has_cookie(&st->ctx, st->now_ns, &s->tuple.remote))
+        return connect_now(st, s, addr, len);
     s->tfo_pending = true;
-    return addr_in(addr, len, &s->tuple.remote, &s->tuple.remote_port);
+    return 0;
 }
 
 int stack_connect(struct stack *st, int fd, const struct sockaddr *addr, socklen_t len)
 {
     struct sock *s = sock_of(st, fd);
-    int err;
 
     if (!s)
         return -EBADF;
-    if (s->tfo_connect && !s->conn)
-        return connect_lazily(s, addr, len);
-    if (!s->conn) {
-        err = start(st, s, addr, len);
-        return err ? err : -EINPROGRESS;
-    }
+    if (s->tfo_pending)
+        return -EALREADY;
+    if (!s->conn)
+        return s->tfo_connect ? connect_lazily(st, s, addr, len) : connect_now(st, s, addr, len);
     if (s->error)
         return take_error(s);
     if (s->conn->state == TCP_SYN_SENT || s->conn->state == TCP_SYN_RECEIVED)
@@ -302,20 +315,48 @@ static int may_send(struct sock *s)
     return s->connected ? 0 : -EAGAIN;
 }
 
-// Opens with the first bytes already in the ring, so that they can go in the SYN.
+// Opens with the first bytes already in the ring, so that they can go in the SYN. A non-blocking
+// socket has written what went there, and a blocking one waits for the handshake.
 static ptrdiff_t send_opening(struct stack *st, struct sock *s, const void *buf, size_t len,
                               const struct sockaddr *addr, socklen_t addr_len)
 {
-    ptrdiff_t n = put_bytes(st, s, buf, len);
-    int err;
+    uint32_t in_syn;
+    ptrdiff_t n;
+    int err = addr_in(addr, addr_len, &s->tuple.remote, &s->tuple.remote_port);
 
+    if (err)
+        return err;
+    s->opts[TCP_SET_FASTOPEN] = (struct sock_opt){true, 1};
+    if (!fastopen_has_cookie(&st->ctx, st->now_ns, &s->tuple.remote)) {
+        err = start(st, s, addr, addr_len);
+        return err ? err : s->nonblock ? -EINPROGRESS : -EAGAIN;
+    }
+    n = put_bytes(st, s, buf, len);
     if (n < 0)
         return n;
-    s->opts[TCP_SET_FASTOPEN] = (struct sock_opt){true, 1};
     err = start(st, s, addr, addr_len);
     if (err)
         return err;
-    return s->conn->snd_nxt - s->conn->snd_una <= 1 ? -EINPROGRESS : n; // the SYN alone
+    in_syn = s->conn->snd_nxt - s->conn->snd_una - 1;
+    if (s->nonblock) {
+        s->ring[TCP_TX].head = s->ring[TCP_TX].tail + in_syn;
+        return in_syn;
+    }
+    s->tfo_bytes = (size_t)n;
+    return -EAGAIN;
+}
+
+// The write that send_opening() began waits for its handshake, or for the peer's refusal.
+static ptrdiff_t finish_opening(struct sock *s)
+{
+    size_t n = s->tfo_bytes;
+
+    if (s->error)
+        return take_error(s);
+    if (!s->connected)
+        return -EAGAIN;
+    s->tfo_bytes = 0;
+    return (ptrdiff_t)n;
 }
 
 ptrdiff_t stack_sendto(struct stack *st, int fd, const void *buf, size_t len, int flags,
@@ -354,6 +395,8 @@ ptrdiff_t stack_send(struct stack *st, int fd, const void *buf, size_t len, int 
         return -EBADF;
     if (s->tfo_pending)
         return send_pending(st, s, buf, len);
+    if (s->tfo_bytes)
+        return finish_opening(s);
     err = may_send(s);
     if (err)
         return err;

@@ -41,7 +41,9 @@ static int set_up(void **state)
         fail_msg("%s", dlerror());
     init = (init_fn *)dlsym(handle, "packetdrill_interface_init");
     assert_non_null(init);
-    init("local=192.168.0.7,super=0,timestamps=0,mtu=1500,cc=newreno,ecn=0,fastopen=0", &plug);
+    init("local=192.168.0.7,super=0,mtu=1500,tcp_timestamps=0,tcp_congestion_control=newreno,"
+         "tcp_ecn=0,tcp_fastopen=0",
+         &plug);
     *state = handle;
     return 0;
 }
