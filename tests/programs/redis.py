@@ -6,7 +6,7 @@ import live
 
 def server(way, port, *more):
     return way.start(["redis-server", "--port", port, "--bind", live.HOST, "--save", "",
-                      "--protected-mode", "no",
+                      "--protected-mode", "no", "--repl-diskless-sync-delay", "0",
                       "--enable-debug-command", "local", "--dbfilename", f"{port}.rdb",
                       "--dir", way.dir, *more], port)
 
@@ -15,10 +15,16 @@ def cli(way, port, *words):
     return way.run(["redis-cli", "-h", live.HOST, "-p", port, *words]).decode().strip()
 
 
+def field(way, port, section, name):
+    """A field of `info`. By its whole name: async_loading stands there as well as loading."""
+    lines = cli(way, port, "info", section).splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line).get(name)
+
+
 def replica(way, port):
     other = live.free_port()
     server(way, other, "--replicaof", f"{live.HOST} {port}")
-    live.wait_until(lambda: "master_link_status:up" in cli(way, other, "info", "replication"),
+    live.wait_until(lambda: field(way, other, "replication", "master_link_status") == "up",
                     "the replica is in step")
     way.ok(way.client("redis", port) == b"good\n", "pipelines are right beside a replica")
     live.wait_until(lambda: cli(way, other, "dbsize") == cli(way, port, "dbsize"), "same size")
@@ -30,14 +36,15 @@ def replica(way, port):
 
 def save(way, port):
     digest = cli(way, port, "debug", "digest")
-    cli(way, port, "bgsave")
+    # not before the child that fed the replica is gone
+    live.wait_until(lambda: "started" in cli(way, port, "bgsave"), "a background save begins")
     way.ok(way.client("redis", port) == b"good\n", "pipelines are right during a background save")
-    live.wait_until(lambda: "rdb_bgsave_in_progress:0" in cli(way, port, "info", "persistence"),
+    live.wait_until(lambda: field(way, port, "persistence", "rdb_bgsave_in_progress") == "0",
                     "the save has ended")
-    way.ok("rdb_last_bgsave_status:ok" in cli(way, port, "info", "persistence"), "it is saved")
+    way.ok(field(way, port, "persistence", "rdb_last_bgsave_status") == "ok", "it is saved")
     other = live.free_port()
     server(way, other, "--dbfilename", f"{port}.rdb")
-    live.wait_until(lambda: "loading:0" in cli(way, other, "info", "persistence"), "it is loaded")
+    live.wait_until(lambda: field(way, other, "persistence", "loading") == "0", "it is loaded")
     way.ok(cli(way, other, "debug", "digest") == digest, "what was saved is what was there")
 
 
