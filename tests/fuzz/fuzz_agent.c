@@ -9,10 +9,13 @@
 // frames with right numbers; bit 4, with a claim: the agent's ask is answered yes, with channel 1.
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -45,6 +48,21 @@ static void between(struct loop *l)
 static void stop_now(struct timer *timer, uint64_t now_ns)
 {
     loop.stop = true;
+}
+
+// The agent's port is chosen once and opened anew for each input: others on the same loopback may
+// take it in between. Whoever may have a loopback of his own takes one.
+static void leave_the_others(void)
+{
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    int sock;
+
+    if (unshare(CLONE_NEWNET))
+        return;
+    sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (sock < 0 || ioctl(sock, SIOCSIFFLAGS, &lo))
+        abort();
+    close(sock);
 }
 
 // ---- a policy with this host among the peers ----
@@ -382,6 +400,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int before;
 
     if (!policy) {
+        leave_the_others();
         make_policy();
         make_connection();
     }
