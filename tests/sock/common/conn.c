@@ -185,7 +185,7 @@ bool sock_lane_ok(int fd, char *why, size_t why_len)
 static void warm(int fd, void (*round)(void *), void *arg)
 {
     char why[256] = "";
-    uint64_t end = now_ms() + sock_patience * WARM_LIMIT_MS;
+    uint64_t end = now_ms() + SOCK_PATIENCE * WARM_LIMIT_MS;
     for (int i = 0; i < WARM_ROUNDS; i++)
         round(arg);
     do {

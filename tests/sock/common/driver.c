@@ -17,7 +17,6 @@
 #define SKIP_REASON_LEN 200
 
 enum sock_mode sock_mode = SOCK_PLAIN;
-unsigned sock_patience = 1;
 const char *sock_self;
 
 static char *skip_reason; // shared with the cases' processes
@@ -121,7 +120,7 @@ static bool judge(const struct sock_topic *topic, const struct sock_case *sc,
                   enum sock_variant variant, int number)
 {
     char name[128];
-    unsigned limit_s = sock_patience * (sc->limit_s ? sc->limit_s : LIMIT_S_DEFAULT);
+    unsigned limit_s = SOCK_PATIENCE * (sc->limit_s ? sc->limit_s : LIMIT_S_DEFAULT);
     snprintf(name, sizeof(name), "%s/%s%s%s", topic->name, sc->name,
              sc->flags & SOCK_BARE ? "" : " ", sc->flags & SOCK_BARE ? "" : variant_names[variant]);
     pid_t pid = fork();
@@ -201,7 +200,6 @@ int main(int argc, char **argv)
         if (opt != 'm')
             return 2;
         sock_mode = mode_named(optarg);
-        sock_patience = sock_mode == SOCK_RDMA ? 6 : 1;
     }
     skip_reason =
         mmap(NULL, SKIP_REASON_LEN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

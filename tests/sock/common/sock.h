@@ -163,7 +163,8 @@ enum sock_mode {
     SOCK_TCP,    // under Shunt, on its own TCP; the peer is a kernel socket of another host
 };
 extern enum sock_mode sock_mode;
-extern unsigned sock_patience; // how many times slower than usual things may be
+// How many times slower than usual things may be: verbs are emulated, a machine is busy.
+#define SOCK_PATIENCE 6
 
 enum {
     SOCK_NO_THREAD = 1, // only with the peer in another process
@@ -176,7 +177,7 @@ struct sock_case {
     const char *name;
     void (*run)(struct conn *c);
     unsigned flags;
-    unsigned limit_s; // 0: 10 seconds
+    unsigned limit_s; // on a machine of our own; 0: 10 seconds
 };
 
 #define CASE(fn, ...)                                                                              \
