@@ -118,7 +118,7 @@ static ssize_t recv_apart(int fd, void *buf, size_t n, int flags)
 {
     struct conn *c __attribute__((cleanup(shim_let_go))) = shim_conn(fd);
 
-    return shim_ret(c ? sock_recv_apart(c, buf, n, flags) : -EBADF);
+    return shim_ret(c ? sock_recv_apart(c, fd, buf, n, flags) : -EBADF);
 }
 
 SHUNT_EXPORT ssize_t recv(int fd, void *buf, size_t n, int flags)

@@ -204,6 +204,14 @@ static int fcntl_known(int fd, int cmd, void *arg)
         r = sock_setfl(c, fd, (int)(long)arg);
         conn_put(c);
         return (int)shim_ret(r);
+    case F_SETOWN:
+    case F_SETOWN_EX: // SIGURG comes from the kernel
+        c = shim_conn(fd);
+        if (c && !conn_has_twin(c))
+            sock_hand_over(c, fd, "asked for signals");
+        if (c)
+            conn_put(c);
+        break;
     case F_GETFL:
         c = has_ears(fd) ? shim_conn(fd) : NULL;
         if (!c)

@@ -429,6 +429,21 @@ void cm_wire_share(int lifeline, int chunk_fd, uint32_t chunk_slot)
         packet_send(wire.sock, &msg, &chunk_fd, 1);
 }
 
+int cm_wire_relay(int lifeline, bool hard, uint64_t deadline_ns)
+{
+    Ctl__WireRelay relay = CTL__WIRE_RELAY__INIT;
+    char why[CM_WIRE_WHY_BYTES];
+    Ctl__Envelope msg;
+    int err;
+
+    relay.cookie = cookie_of(lifeline);
+    relay.hard = hard;
+    PACKET_INIT(&msg, WIRE_RELAY, wire_relay, &relay);
+    err = ask(&msg, NULL, 0, deadline_ns, why);
+    packet_close_fds(&wire.packet);
+    return err;
+}
+
 int cm_wire_attach(int sock, uint64_t deadline_ns, struct chan *chan, int *chunk_fd,
                    uint32_t *chunk_slot)
 {

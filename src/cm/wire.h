@@ -75,6 +75,11 @@ int cm_wire_accept(int ears, struct chan *chan, int *lifeline);
 // Before a lifeline goes to another process: where the state of its connection is.
 void cm_wire_share(int lifeline, int chunk_fd, uint32_t chunk_slot);
 
+// This process and its family have let go of the rings for good: shuntd carries the bytes between
+// them and the lifeline from now on. hard: the last close is to be a reset. May be said again. 0 or
+// -errno.
+int cm_wire_relay(int lifeline, bool hard, uint64_t deadline_ns);
+
 // A unix socket came from another process. 0: it is a lifeline; *chan is mapped, and the chunk's
 // memfd is the caller's. -ENOENT: it is not.
 int cm_wire_attach(int sock, uint64_t deadline_ns, struct chan *chan, int *chunk_fd,

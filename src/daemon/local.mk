@@ -23,6 +23,7 @@ libdaemon_la_SOURCES = \
 	src/daemon/letgo.h src/daemon/letgo.c \
 	src/daemon/route.h src/daemon/route.c \
 	src/daemon/stack.h src/daemon/stack.c \
+	src/daemon/relay.h src/daemon/relay.c \
 	src/daemon/wire.h src/daemon/wire.c
 if HAVE_SODIUM
 libdaemon_la_SOURCES += src/daemon/seal.c

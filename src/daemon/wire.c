@@ -9,6 +9,7 @@
 #include "cm/iface.h"
 #include "daemon/letgo.h"
 #include "daemon/out.h"
+#include "daemon/relay.h"
 #include "daemon/route.h"
 #include "daemon/stack.h"
 
@@ -41,6 +42,9 @@ struct wire {
     uint16_t port;        // 0: nothing
     int chunk_fd;         // where the program keeps its state, if it has told
     uint32_t chunk_slot;
+    struct relay relay;      // where the program has let go of the rings
+    struct watch bell_watch; // only then
+    bool gone;               // the last copy of the lifeline is closed, and not all is sent yet
 };
 
 // What hears the connections of one listener of a program, on every stack.
@@ -117,8 +121,11 @@ static void wire_free(struct wire *w)
     if (w->port)
         net_ports_release(w->stack->ports, &w->local, w->port);
     list_del(&w->of_ears);
+    if (w->relay.net)
+        loop_remove(w->stack->stacks->loop, &w->bell_watch);
     if (w->watch.fd >= 0) {
-        loop_remove(w->stack->stacks->loop, &w->watch);
+        if (!w->gone)
+            loop_remove(w->stack->stacks->loop, &w->watch);
         close(w->watch.fd);
         w->watch.fd = -1;
     }
@@ -158,18 +165,52 @@ static struct wire *wire_new(struct stack *s)
     return w;
 }
 
-// The last copy of the program's end is gone. A byte that it has left asks for a reset.
-static void on_hang_up(struct watch *watch, uint32_t events)
+static void wire_end(struct wire *w, bool reset)
 {
-    struct wire *w = list_entry(watch, struct wire, watch);
     struct stack *s = w->stack;
-    char byte;
-    bool reset = recv(watch->fd, &byte, 1, MSG_DONTWAIT) == 1;
 
     stack_remove(s, &w->user);
     net_request(s->net, clock_now_ns(), w->user.sock, reset ? NET_ABORT : NET_CLOSE);
     wire_free(w);
     stack_turn(s);
+}
+
+static void relay_on(struct wire *w)
+{
+    unsigned wish = relay_turn(&w->relay, w->gone);
+
+    if (wish & RELAY_OVER)
+        wire_end(w, w->relay.reset);
+    else if (!w->gone)
+        loop_change(w->stack->stacks->loop, &w->watch,
+                    (wish & RELAY_IN ? EPOLLIN : 0) | (wish & RELAY_OUT ? EPOLLOUT : 0));
+}
+
+// A program that has the rings says nothing by its lifeline before the last copy is gone. A byte
+// that it has left then asks for a reset.
+static void on_lifeline(struct watch *watch, uint32_t events)
+{
+    struct wire *w = list_entry(watch, struct wire, watch);
+    char byte;
+
+    if (!w->relay.net) {
+        wire_end(w, recv(watch->fd, &byte, 1, MSG_DONTWAIT) == 1);
+        return;
+    }
+    if (events & (EPOLLHUP | EPOLLERR)) {
+        w->gone = true;
+        loop_remove(w->stack->stacks->loop, watch);
+    }
+    relay_on(w);
+}
+
+static void on_bell(struct watch *watch, uint32_t events)
+{
+    struct wire *w = list_entry(watch, struct wire, bell_watch);
+    uint64_t count;
+
+    if (read(watch->fd, &count, sizeof count) == sizeof count)
+        relay_on(w);
 }
 
 static uint64_t cookie_of(int sock)
@@ -188,7 +229,7 @@ static int make_lifeline(struct wire *w)
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
         return -errno;
-    w->watch = (struct watch){pair[0], on_hang_up};
+    w->watch = (struct watch){pair[0], on_lifeline};
     w->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     err = w->bell < 0 ? -errno : loop_add(w->stack->stacks->loop, &w->watch, 0);
     if (err) {
@@ -597,6 +638,29 @@ static void on_attach(struct client *client, const Ctl__WireAttach *said, struct
     tell_socket(client, w, (int[]){w->bell, w->chunk_fd}, 2);
 }
 
+static void on_relay(struct client *client, const Ctl__WireRelay *said)
+{
+    struct wire *w = wire_of(client, said->cookie);
+    Ctl__WireSocket done = CTL__WIRE_SOCKET__INIT;
+    Ctl__Envelope msg;
+    int err = w ? 0 : -ENOENT;
+
+    if (w && !w->relay.net) {
+        w->bell_watch = (struct watch){w->bell, on_bell};
+        err = loop_add(client->clients->loop, &w->bell_watch, EPOLLIN);
+        if (!err)
+            relay_begin(&w->relay, w->stack->net, w->user.sock, w->watch.fd);
+    }
+    if (err) {
+        refuse(client, err, "that is no connection of ours");
+        return;
+    }
+    w->relay.reset = said->hard;
+    relay_on(w);
+    PACKET_INIT(&msg, WIRE_SOCKET, wire_socket, &done);
+    client_send(client, &msg, NULL, 0);
+}
+
 void wire_handle(struct client *client, struct packet *p)
 {
     const Ctl__Envelope *msg = p->msg;
@@ -615,6 +679,9 @@ void wire_handle(struct client *client, struct packet *p)
         break;
     case CTL__ENVELOPE__BODY_WIRE_ATTACH:
         on_attach(client, msg->wire_attach, p);
+        break;
+    case CTL__ENVELOPE__BODY_WIRE_RELAY:
+        on_relay(client, msg->wire_relay);
         break;
     default:
         break;

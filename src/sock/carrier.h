@@ -33,6 +33,12 @@ struct carrier {
 
 extern const struct carrier carrier_kernel, carrier_wire;
 
+// Do calls of the kernel on fd carry bytes? On Shunt's own TCP only where shuntd relays them.
+static inline bool conn_has_stream(const struct conn *c)
+{
+    return likely(c->carrier->twin) || end_has(c->end, END_RELAYED);
+}
+
 // ---- connections on Shunt's own TCP (wire.c, wire_open.c) ----
 
 // Where the rule wants it: connects c by a stack. -EOPNOTSUPP: the kernel is to do it, and nothing
@@ -50,6 +56,17 @@ void wire_advance(struct conn *c, int fd);
 
 // What a send returns whose bytes no ring takes: it is too early, or too late for them. Not inside.
 ssize_t wire_no_send(struct conn *c, int fd, int flags);
+
+// The rings are given up for good, and shuntd carries the bytes between them and the lifeline: so
+// fd does whatever a stream socket does, for who knows nothing of rings. Not inside. As
+// conn_go_back().
+int wire_relay(struct conn *c, int fd, const char *reason);
+
+// Relays if the peer has sent urgent data, which a ring cannot tell apart. Not inside.
+void wire_mind_urgent(struct conn *c, int fd);
+
+// Has it, while the ring is ours?
+bool wire_is_urgent(const struct conn *c);
 
 // c goes to another process: tells shuntd where its state is. Inside.
 void wire_share(struct conn *c, int fd);

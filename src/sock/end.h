@@ -24,10 +24,11 @@ enum end_flag {
     END_BROKEN = 1 << 9,  // the peer wrote nonsense into the channel: reset
     END_MOVING = 1 << 11, // a thread is about to move our direction to the ring: stay out of send
     // only on Shunt's own TCP
-    END_TOLD = 1 << 16,   // the error that ended it was told
-    END_CUT = 1 << 17,    // shuntd is gone
-    END_HARD = 1 << 18,   // SO_LINGER with time 0
-    END_OPENED = 1 << 19, // connect() has told that it is connected
+    END_TOLD = 1 << 16,    // the error that ended it was told
+    END_CUT = 1 << 17,     // shuntd is gone
+    END_HARD = 1 << 18,    // SO_LINGER with time 0
+    END_OPENED = 1 << 19,  // connect() has told that it is connected
+    END_RELAYED = 1 << 20, // shuntd carries the bytes between the rings and the lifeline
     END_HOLD = 1 << 10, // nobody may consume from the ring: the producer sends it again by the twin
     END_LEAVING = 1 << 12, // both directions go back; then the channel ends, and another may follow
 };

@@ -55,7 +55,7 @@ static void leave(int fd, bool vforked, bool under_shunt)
         return;
     if (!c->carrier->twin)
         wire_share(c, fd);
-    else if (!may_stay(c, fd, under_shunt))
+    if (!may_stay(c, fd, under_shunt))
         sock_hand_over(c, fd, "handed to another program");
     conn_put(c);
 }

@@ -536,7 +536,7 @@ int conn_go_back(struct conn *c, int fd, bool unread_too, uint64_t deadline_ns, 
     if (!c->end)
         return 0;
     if (!c->carrier->twin)
-        return -ETIMEDOUT;
+        return wire_relay(c, fd, reason);
     sock_enter();
     conn_advance(c, fd); // the family may have a channel that is unknown here
     freeze(c, reason);
@@ -567,7 +567,7 @@ int conn_tx_back(struct conn *c, int fd, bool nonblock, const char *reason)
     if (!c->end)
         return 0;
     if (!c->carrier->twin)
-        return -EAGAIN;
+        return wire_relay(c, fd, reason);
     sock_enter();
     end_set(c->end, END_FROZEN);
     conn_reason(c, reason);

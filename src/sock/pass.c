@@ -63,7 +63,7 @@ static void see_leaving(int fd, void *arg)
         return;
     if (!c->carrier->twin)
         wire_share(c, fd);
-    else if (c->stage != CONN_MAPPED || c->far || !knows_shunt(arg))
+    if (c->stage != CONN_MAPPED || c->far || !knows_shunt(arg))
         sock_hand_over(c, fd, "passed to another process");
     else
         end_set(c->end, END_SHARED);

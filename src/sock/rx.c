@@ -115,6 +115,8 @@ static ssize_t ring_get_locked(struct job *j)
         return avail;
     if (unlikely(!avail))
         return ring_empty(j);
+    if (unlikely(!c->carrier->twin) && unlikely(wire_is_urgent(c)))
+        return -ECANCELED;
     n = MIN((size_t)avail, j->p.left);
     if (j->flags & MSG_PEEK) {
         peek(j, n);
@@ -194,6 +196,8 @@ static ssize_t kernel_recv(struct job *j)
                       : real.recvmsg(j->fd, &msg, j->flags);
     n = n < 0 ? -errno : n;
     got(j, n);
+    if (unlikely(!j->c->carrier->twin) && n == 0 && j->p.left)
+        n = j->c->carrier->at_end(j->c, j->fd); // a lifeline ends alike in any case
     return n;
 }
 
@@ -204,6 +208,8 @@ static ssize_t attempt(struct job *j, bool *by_kernel)
 {
     ssize_t n;
 
+    if (unlikely(!j->c->carrier->twin))
+        wire_mind_urgent(j->c, j->fd);
     sock_enter();
     if (likely(conn_rx_ring(j->c)))
         n = ring_get(j);

@@ -62,7 +62,7 @@ void sock_listening(struct conn *c, int fd, int backlog); // after listen(2)
 // accept4(2); -EOPNOTSUPP: it is the kernel's alone.
 int sock_accept(struct conn *c, int fd, struct sockaddr *addr, socklen_t *len, int flags);
 // recv(2) with MSG_OOB or MSG_ERRQUEUE where there is no twin to ask.
-ssize_t sock_recv_apart(struct conn *c, void *buf, size_t n, int flags);
+ssize_t sock_recv_apart(struct conn *c, int fd, void *buf, size_t n, int flags);
 int sock_name(struct conn *c, int fd, bool peer, struct sockaddr *addr, socklen_t *len);
 int sock_shutdown(struct conn *c, int fd, int how);
 

@@ -177,7 +177,7 @@ static ssize_t attempt(struct conn *c, int fd, struct iov_pos *p, int flags, str
     sock_leave();
     if (n != -ECANCELED)
         return n;
-    if (unlikely(!c->carrier->twin))
+    if (unlikely(!conn_has_stream(c)))
         return wire_no_send(c, fd, flags);
     err = flush_again(c, fd, is_nonblock(c, flags), call);
     return err ? err : twin_send(c, fd, p, flags);
@@ -202,7 +202,7 @@ static int after_part(struct conn *c, int fd, const struct iov_pos *p, ssize_t n
         no_room(c);
         return n ? 1 : -EAGAIN;
     }
-    if (conn_tx_ring(c) || !c->carrier->twin)
+    if (conn_tx_ring(c) || !conn_has_stream(c))
         return conn_wait(c, fd, POLLOUT, call);
     return p->cnt > REST_IOVS ? 0 : 1; // the kernel was interrupted, or took all that it was shown
 }
@@ -227,7 +227,7 @@ ssize_t conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, i
         if (n != -ECANCELED && (n = after_part(c, fd, &p, n, flags, &call)))
             break;
     }
-    if (unlikely(flags & MSG_OOB) && p.left < total && !c->carrier->twin)
+    if (unlikely(flags & MSG_OOB) && p.left < total && !conn_has_stream(c))
         cm_wire_urgent(&c->chan);
     return p.left < total ? (ssize_t)(total - p.left) : MIN(n, 0);
 }
@@ -277,7 +277,7 @@ ssize_t conn_send_from(struct conn *c, int fd, int in_fd, off_t *off, size_t n, 
         pump_look(&c->chan);
         got = goes_by_ring(c, fd) ? ring_put_from(c, fd, in_fd, off, n - done) : -EOPNOTSUPP;
         sock_leave();
-        if (got == -EOPNOTSUPP && !c->carrier->twin) {
+        if (got == -EOPNOTSUPP && !conn_has_stream(c)) {
             got = wire_no_send(c, fd, flags);
             got = got ? got : -ENOBUFS;
         }

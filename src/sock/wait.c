@@ -93,6 +93,8 @@ short conn_mask_told(struct conn *c, int fd)
         mask |= c->carrier->poll(c, fd, ask);
     if (end_has(c->end, END_RDHUP) && end_has(c->end, END_TX_SHUT))
         mask |= POLLHUP;
+    if (unlikely(!c->carrier->twin) && wire_is_urgent(c))
+        mask |= POLLPRI;
     // the twin was drained and the bytes go on in the ring
     if (!conn_rx_ring(c) && !(mask & POLLIN) && follow(c, fd))
         mask |= ring_mask(c);

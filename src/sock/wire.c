@@ -25,7 +25,7 @@
 
 static bool is_opening(const struct conn *c)
 {
-    return !conn_tx_ring(c);
+    return !conn_tx_ring(c) && !end_has(c->end, END_RELAYED);
 }
 
 // shuntd, which holds the other end of the lifeline, is gone.
@@ -56,10 +56,23 @@ static int take_pending(struct conn *c)
     return err;
 }
 
+// As the kernel sees the lifeline.
+static short relay_poll(struct conn *c, int fd, short ask)
+{
+    struct pollfd p = {fd, ask, 0};
+    struct timespec now = {0};
+    short mask = sys_call(SYS_ppoll, &p, 1, &now, 0, 8) > 0 ? p.revents : 0;
+
+    return mask & POLLHUP && pending(c) ? mask | POLLERR : mask;
+}
+
 static short wire_poll(struct conn *c, int fd, short ask)
 {
     uint32_t status = cm_wire_status(&c->chan);
     short mask = 0;
+
+    if (unlikely(end_has(c->end, END_RELAYED)))
+        return relay_poll(c, fd, ask);
 
     if (!(status & CM_WIRE_CLOSED) && is_cut(fd)) {
         end_set(c->end, END_CUT);
@@ -82,6 +95,12 @@ static ssize_t wire_at_end(struct conn *c, int fd)
 // A byte left in the lifeline asks shuntd for a reset, and its end hangs up with ours.
 static void wire_abort(struct conn *c, int fd)
 {
+    if (end_has(c->end, END_RELAYED)) {
+        end_set(c->end, END_HARD);
+        wire_relay_ask(c, fd);
+        sys_call(SYS_shutdown, fd, SHUT_RDWR);
+        return;
+    }
     sys_call(SYS_sendto, fd, "R", 1, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
     sys_call(SYS_shutdown, fd, SHUT_RDWR);
 }
@@ -90,6 +109,12 @@ void wire_advance(struct conn *c, int fd)
 {
     uint32_t status;
 
+    if (unlikely(end_has(c->end, END_RELAYED))) {
+        if (c->epoll_up)
+            epoll_conn_down(c); // another process of the family asked for it
+        c->epoll_up = false;
+        return;
+    }
     if (!c->epoll_up)
         c->epoll_up = !epoll_conn_up(c);
     status = cm_wire_status(&c->chan);
@@ -108,6 +133,8 @@ static int wire_shutdown(struct conn *c, int fd, int how)
 
     if (!(status & CM_WIRE_CONNECTED) || status & CM_WIRE_CLOSED)
         return -ENOTCONN;
+    if (end_has(c->end, END_RELAYED))
+        return (int)sys_call(SYS_shutdown, fd, how);
     if (how != SHUT_RD)
         cm_wire_shut_tx(&c->chan);
     if (how != SHUT_WR)
@@ -284,7 +311,7 @@ void wire_options(int sock, struct cm_wire_options *out)
     }
 }
 
-static void note_linger(struct conn *c)
+static void note_linger(struct conn *c, int fd)
 {
     struct linger linger = {0};
     socklen_t n = sizeof linger;
@@ -294,6 +321,20 @@ static void note_linger(struct conn *c)
         end_set(c->end, END_HARD);
     else
         end_clear(c->end, END_HARD);
+    if (!end_has(c->end, END_RELAYED))
+        return;
+    sock_enter();
+    wire_relay_ask(c, fd);
+    sock_leave();
+}
+
+// What the kernel does itself for a lifeline that is relayed.
+static bool is_lifelines(int level, int name)
+{
+    if (level != SOL_SOCKET)
+        return false;
+    return name == SO_RCVTIMEO_OLD || name == SO_SNDTIMEO_OLD || name == SO_RCVTIMEO_NEW ||
+           name == SO_SNDTIMEO_NEW || name == SO_RCVLOWAT || name == SO_OOBINLINE;
 }
 
 static int wire_setsockopt(struct conn *c, int fd, int level, int name, const void *val,
@@ -303,8 +344,10 @@ static int wire_setsockopt(struct conn *c, int fd, int level, int name, const vo
 
     if (err)
         return err;
+    if (is_lifelines(level, name) && end_has(c->end, END_RELAYED))
+        sys_call(SYS_setsockopt, fd, level, name, val, len);
     if (level == SOL_SOCKET && name == SO_LINGER)
-        note_linger(c);
+        note_linger(c, fd);
     else
         tell_engine(c, level, name);
     return 0;
@@ -312,44 +355,30 @@ static int wire_setsockopt(struct conn *c, int fd, int level, int name, const vo
 
 // ---- requests ----
 
-static bool at_mark(struct conn *c)
-{
-    struct cm_wire_info info;
-
-    return cm_wire_status(&c->chan) & CM_WIRE_URGENT && !cm_wire_info(&c->chan, c->family, &info) &&
-           info.urgent_pos == c->end->rx.head + 1;
-}
-
-// The urgent byte stays in the stream, as with SO_OOBINLINE (RFC 6093); here it can be read apart.
 // Nothing ever comes to the error queue.
-ssize_t sock_recv_apart(struct conn *c, void *buf, size_t n, int flags)
+ssize_t sock_recv_apart(struct conn *c, int fd, void *buf, size_t n, int flags)
 {
-    struct cm_wire_info info;
-    uint64_t ahead;
-
     if (flags & MSG_ERRQUEUE)
         return -EAGAIN;
-    if (!(cm_wire_status(&c->chan) & CM_WIRE_URGENT) || cm_wire_info(&c->chan, c->family, &info))
+    wire_mind_urgent(c, fd);
+    if (!end_has(c->end, END_RELAYED))
         return -EINVAL;
-    ahead = info.urgent_pos - 1 - c->end->rx.head;
-    if (!n || ahead >= chan_stored(c->chan.rx))
-        return -EINVAL;
-    *(uint8_t *)buf = chan_rx_at(&c->chan, &c->end->rx)[ahead];
-    return 1;
+    return sys_call(SYS_recvfrom, fd, buf, n, flags, 0, 0);
 }
 
 static int wire_ioctl(struct conn *c, int fd, unsigned long request, void *arg)
 {
     struct cm_wire_info info = {0};
 
-    if (request == SIOCATMARK || request == SIOCOUTQNSD) {
-        if (!arg)
-            return -EFAULT;
-        cm_wire_info(&c->chan, c->family, &info);
-        *(int *)arg = request == SIOCATMARK ? at_mark(c) : (int)info.unsent_bytes;
-        return 0;
-    }
-    return sys_ioctl(fd, request, arg);
+    if (request == SIOCATMARK)
+        wire_mind_urgent(c, fd);
+    if (request != SIOCOUTQNSD && (request != SIOCATMARK || end_has(c->end, END_RELAYED)))
+        return sys_ioctl(fd, request, arg);
+    if (!arg)
+        return -EFAULT;
+    cm_wire_info(&c->chan, c->family, &info);
+    *(int *)arg = request == SIOCATMARK ? 0 : (int)info.unsent_bytes;
+    return 0;
 }
 
 const struct carrier carrier_wire = {
