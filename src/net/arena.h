@@ -53,6 +53,7 @@ struct net_arena {
     uint32_t version, socks, ring_bytes;
     uint64_t engine_bytes, stuck_ns;
     alignas(64) _Atomic uint64_t lock; // 0, or who holds it: see lock.h
+    _Atomic uint32_t harmless;         // its holder is not in the middle of a change
     _Atomic uint64_t turn;             // counts what the holder does
     alignas(64) _Atomic uint32_t dead; // enum net_death
     _Atomic uint64_t deadline_ns;

@@ -85,6 +85,14 @@ void net_declare_dead(struct net *n, uint64_t holder, enum net_death why)
     wake_all(n);
 }
 
+void net_holder_died(struct net *n, uint64_t holder)
+{
+    if (!atomic_load(&n->arena->harmless))
+        net_declare_dead(n, holder, NET_DEAD_HOLDER);
+    else if (atomic_compare_exchange_strong(&n->arena->lock, &holder, 0))
+        wake_all(n);
+}
+
 static bool is_stuck(struct net *n, uint64_t now_ns, uint64_t holder)
 {
     uint64_t turn = atomic_load(&n->arena->turn);
@@ -115,10 +123,10 @@ enum net_death net_watch(struct net *n, uint64_t now_ns)
 
     if (net_dead(n))
         return net_dead(n);
-    if (is_stuck(n, now_ns, holder))
-        net_declare_dead(n, holder, net_holder_gone(n, holder) ? NET_DEAD_HOLDER : NET_DEAD_STUCK);
-    else if (holder && net_holder_gone(n, holder))
-        net_declare_dead(n, holder, NET_DEAD_HOLDER);
+    if (holder && net_holder_gone(n, holder))
+        net_holder_died(n, holder);
+    else if (is_stuck(n, now_ns, holder))
+        net_declare_dead(n, holder, NET_DEAD_STUCK);
     else
         free_places(n);
     return net_dead(n);

@@ -84,8 +84,10 @@ static void serve_requests(struct net *n)
 {
     uint32_t sock = 0;
 
-    if (likely(!net_bits_news(&n->arena->kicks)))
+    if (likely(!net_bits_has_news(&n->arena->kicks)))
         return;
+    net_changes(n);
+    net_bits_news(&n->arena->kicks);
     n->work = true;
     while ((sock = net_bits_take(&n->arena->kicks, sock)) < n->sock_count)
         net_sock_serve(n, sock++);
@@ -102,11 +104,15 @@ static bool send_all(struct net *n)
 {
     int err, kicked;
 
+    net_changes(n);
     tcp_expire(&n->ctx, n->now_ns);
     err = tcp_output(&n->ctx, n->now_ns, &n->sink);
+    net_settled(n);
     kicked = queue_kick(n->queue, n->now_ns);
     if (err == -EAGAIN && !kicked) {
+        net_changes(n);
         err = tcp_output(&n->ctx, n->now_ns, &n->sink);
+        net_settled(n);
         kicked = queue_kick(n->queue, n->now_ns);
     }
     queue_failed(n, kicked);
@@ -122,6 +128,8 @@ static int receive(struct net *n)
         queue_failed(n, -ENXIO);
         return 0;
     }
+    if (got)
+        net_changes(n);
     for (int i = 0; i < got; i++)
         net_input(n, &frames[i]);
     if (got)
@@ -137,11 +145,14 @@ static void follow_tables(struct net *n)
     if (!(seq & 1))
         n->tables_seq = seq;
     if (unlikely(a->held_count)) {
+        net_changes(n);
         n->work = true;
         net_held_run(n);
     }
-    if (unlikely(atomic_load_explicit(&a->tables.paths_seq, memory_order_relaxed) != a->paths_seen))
-        net_paths_changed(n);
+    if (likely(atomic_load_explicit(&a->tables.paths_seq, memory_order_relaxed) == a->paths_seen))
+        return;
+    net_changes(n);
+    net_paths_changed(n);
 }
 
 static void publish_deadline(struct net *n, bool sent)
@@ -237,6 +248,7 @@ bool net_drive(struct net *n, uint64_t now_ns)
         net_count(n, turns_left);
         return false;
     }
+    net_settled(n);
     net_turn(n, now_ns);
     net_leave(n);
     return true;

@@ -32,6 +32,7 @@ bool net_lock_try(struct net *n)
         return false;
     if (!atomic_compare_exchange_strong(&n->arena->lock, &nobody, net_lock_word(n)))
         return false;
+    net_changes(n);
     if (likely(n->arena->last_member == n->member))
         return true;
     n->arena->last_member = n->member;
@@ -72,7 +73,7 @@ int net_lock_until(struct net *n, uint64_t deadline_ns)
             return -ETIMEDOUT;
         holder = atomic_load(&n->arena->lock);
         if (holder && suspect_ns && now_ns >= suspect_ns && net_holder_gone(n, holder))
-            net_declare_dead(n, holder, NET_DEAD_HOLDER);
+            net_holder_died(n, holder);
         if (!suspect_ns || now_ns >= suspect_ns)
             suspect_ns = now_ns + SUSPECT_NS;
         nap();
