@@ -405,6 +405,7 @@ static void advance_mapped(struct conn *c, int fd)
         wire_advance(c, fd);
         return;
     }
+    pump_look(&c->chan); // who finds bytes at the twin each time does not look elsewhere
     if (unlikely(end_has(e, END_LEAVING))) {
         conn_leave(c, fd);
         return;
