@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "cm/choice.h"
+#include "cm/iface.h"
 #include "cm/place.h"
 
 // Tries the places where a program of the facts' user looks for shuntd.
@@ -32,15 +33,11 @@ static bool shuntd_answers(const struct policy *policy, const struct policy_fact
     return true;
 }
 
-static bool same_host(const struct sockaddr *a, const struct sockaddr *b)
+static bool is_here(const struct sockaddr *addr)
 {
-    const struct sockaddr_in *a4 = (const void *)a, *b4 = (const void *)b;
-    const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
+    char interface[IFNAMSIZ];
 
-    if (!a || !b || a->sa_family != b->sa_family)
-        return false;
-    return a->sa_family == AF_INET ? a4->sin_addr.s_addr == b4->sin_addr.s_addr
-                                   : IN6_ARE_ADDR_EQUAL(&a6->sin6_addr, &b6->sin6_addr);
+    return addr && !iface_of(addr, interface);
 }
 
 // Whether shuntd, when it reads this policy, asks the other end's host.
@@ -54,7 +51,7 @@ static bool agent_asks(const struct policy *policy, const struct policy_facts *f
         snprintf(text, size, "%s", shuntd);
         return false;
     }
-    if (same_host(facts->local, facts->remote)) {
+    if (is_here(facts->remote)) {
         snprintf(text, size, "%s", shuntd);
         return true;
     }

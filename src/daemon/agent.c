@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "cm/iface.h"
 #include "daemon/asking.h"
 
 #include <arpa/inet.h>
@@ -118,27 +119,27 @@ static void peer_free(struct agent *a, struct peer *p)
 struct peer *agent_peer(struct agent *a, const struct flow *flow, int side, const char **why)
 {
     struct flow_end local = flow->end[side], remote = flow->end[!side];
+    char interface[IFNAMSIZ];
+    struct peer *p = NULL;
     union cm_addr host;
-    struct peer *p;
     uint16_t port;
 
     proof_address(&remote, &host);
     local.port = remote.port = 0;
-    *why = NULL;
+    *why = "rdma: waiting for the peer to claim it, too";
     if (!memcmp(local.ip, remote.ip, sizeof local.ip))
-        *why = "rdma: waiting for the peer to claim it, too";
-    else if (flow->netns != a->registry->diag.own_netns)
+        return NULL;
+    if (flow->netns != a->registry->diag.own_netns)
         *why = "rdma: the connection is in another network namespace than shuntd";
     else if (local.scope || remote.scope)
         *why = "rdma: no other host is asked by a link-local address";
-    else if (!policy_peer(a->policy, &host.sa, &port))
-        *why = "rdma: agent.peers of shunt.conf does not list the peer";
-    if (*why)
-        return NULL;
-    p = peer_find(a, &local, &remote);
-    if (!p)
-        p = peer_new(a, &local, &remote, port);
-    *why = "rdma: there are too many other hosts";
+    else if (!(p = peer_find(a, &local, &remote)) && iface_of(&host.sa, interface)) {
+        *why = "rdma: there are too many other hosts";
+        if (!policy_peer(a->policy, &host.sa, &port))
+            *why = "rdma: agent.peers of shunt.conf does not list the peer";
+        else
+            p = peer_new(a, &local, &remote, port);
+    }
     return p;
 }
 

@@ -308,6 +308,20 @@ def many_crossing_claims_all_match_once():
 
 
 @test
+def another_address_of_this_host_is_no_other_host():
+    with Pair(peers='[ "10.99.0.0/16" ]') as p:
+        p.a.run("ip", "addr", "add", "10.77.5.5/32", "dev", "lo")
+        other = p.program(p.a)
+        other.ask("listen 9001", "listening")
+        c = p.client.ask("connect 10.77.5.5 9001", r"conn (\d+)").group(1)
+        s = other.ask("accept", r"conn (\d+)").group(1)
+        p.client.say(f"claim {c} client")
+        p.client.expect(f"noted {c} rdma: waiting for the peer to claim it")
+        other.say(f"claim {s} server")
+        p.client.expect(rf"matched {c} 2 \w+ server")
+
+
+@test
 def a_claim_that_is_taken_back_is_not_matched():
     with Pair() as p:
         p.client.say("claim 0 client")
