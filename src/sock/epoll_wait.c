@@ -2,6 +2,7 @@
 // epoll_wait: look at the rings, ask the kernel now and then, spin, sleep.
 #include "base/sys.h"
 #include "sock/epoll_set.h"
+#include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/self.h"
 #include "sock/sock.h"
@@ -343,7 +344,8 @@ static int nap(struct wait *w)
     }
     s->sleepers++;
     pumps_none(&w->pumped);
-    again = s->raised && pumps_arm(&w->pumped);
+    // a lane has something to hear, too, when nothing here is on it: of its device's end
+    again = (s->raised || mirror_in_use()) && pumps_arm(&w->pumped);
     set_watch_pumps(s, &w->pumped);
     epoll_drop(&s->lock);
     if (unlikely(again)) {

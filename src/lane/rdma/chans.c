@@ -251,17 +251,25 @@ static bool is_over(const struct rdma_chan *ch, uint64_t now_ns)
            (!ch->is_answered && now_ns >= ch->deadline_ns + UNANSWERED_NS);
 }
 
+// A link that is lost keeps the device for itself while it has channels.
+static void detach(struct rdma_chan *ch)
+{
+    list_del(&ch->dirty);
+    deregister_rings(ch);
+    if (!ch->link)
+        return;
+    end_silence(ch);
+    if (link_chan(ch->link, ch->slot) == ch)
+        link_del_chan(ch->link, ch->slot);
+    ch->link = NULL;
+}
+
 void chan_free(struct rdma_chan *ch)
 {
     if (ch->state == MIRROR_OPENING)
         atomic_fetch_sub(&lane.opening, 1);
     list_del(&ch->node);
-    list_del(&ch->dirty);
-    deregister_rings(ch);
-    if (ch->link)
-        end_silence(ch);
-    if (ch->link && link_chan(ch->link, ch->slot) == ch)
-        link_del_chan(ch->link, ch->slot);
+    detach(ch);
     lane.pinned_bytes -= 2 * (uint64_t)ch->mirror.chan.ring_bytes;
     free(ch);
 }
@@ -273,6 +281,8 @@ void chans_advance(uint64_t now_ns)
 
         if (ch->state == MIRROR_OPENING && now_ns >= ch->deadline_ns)
             chan_fail(ch, MIRROR_FAILED, "the peer did not open its side in time");
+        if (ch->link && ch->link->state == LINK_LOST)
+            detach(ch);
         if (ch->is_closed && is_over(ch, now_ns))
             chan_free(ch);
     }

@@ -7,6 +7,7 @@
 #include "base/util.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define LINKS_FIRST   8
@@ -77,6 +78,35 @@ static int make_queues(struct rdma_hub *h)
     return h->srq ? make_notes(h) : -errno;
 }
 
+// librdmacm keeps a context of its own of each device, and tells nobody but its ids of the device's
+// end.
+static int watch_device(struct rdma_hub *h, const struct rdma_cm_id *id)
+{
+    struct sockaddr_storage here;
+
+    memcpy(&here, rdma_get_local_addr((struct rdma_cm_id *)id), sizeof here);
+    ((struct sockaddr_in *)&here)->sin_port = 0; // at the same place for both families
+    if (rdma_create_id(lane.events, &h->watch, NULL, RDMA_PS_TCP) ||
+        rdma_bind_addr(h->watch, (struct sockaddr *)&here))
+        return -errno;
+    if (!h->watch->verbs)
+        return -ENODEV;
+    lane_borrow_fd(&h->watch->verbs->cmd_fd);
+    lane_borrow_fd(&h->watch->verbs->async_fd);
+    return 0;
+}
+
+static void unwatch_device(struct rdma_hub *h)
+{
+    struct ibv_context *theirs = h->watch->verbs;
+
+    rdma_destroy_id(h->watch);
+    if (!theirs)
+        return;
+    lane_void_fd(theirs->cmd_fd);
+    lane_void_fd(theirs->async_fd);
+}
+
 static int make(struct rdma_hub *h, struct ibv_device *device, uint32_t wanted)
 {
     struct ibv_device_attr attr;
@@ -123,11 +153,14 @@ static void free_hub(struct rdma_hub *h)
         lane_lose_fd(h->verbs->async_fd);
         ibv_close_device(h->verbs);
     }
+    if (h->watch)
+        unwatch_device(h);
     free(h);
 }
 
-struct rdma_hub *hub_get(struct ibv_device *device)
+struct rdma_hub *hub_get(const struct rdma_cm_id *id)
 {
+    struct ibv_device *device = id->verbs->device;
     uint32_t wanted = LINKS_FIRST;
     struct rdma_hub *h;
     int err;
@@ -145,6 +178,8 @@ struct rdma_hub *hub_get(struct ibv_device *device)
         return NULL;
     list_add_tail(&lane.hubs, &h->node);
     err = make(h, device, wanted);
+    if (!err && wanted == LINKS_FIRST)
+        err = watch_device(h, id);
     if (!err)
         return h;
     free_hub(h);
@@ -154,6 +189,43 @@ struct rdma_hub *hub_get(struct ibv_device *device)
 
 void hub_put(struct rdma_hub *h)
 {
-    if (!h->links)
+    if (!h->links && (h->gone || !h->watch))
         free_hub(h);
+}
+
+struct rdma_hub *hub_of_watch(const struct rdma_cm_id *id)
+{
+    list_for_each (it, &lane.hubs) {
+        struct rdma_hub *h = list_entry(it, struct rdma_hub, node);
+
+        if (h->watch == id)
+            return h;
+    }
+    return NULL;
+}
+
+static void lose_all(const struct rdma_hub *h)
+{
+    list_for_each (it, &lane.links) {
+        struct rdma_link *l = list_entry(it, struct rdma_link, node);
+
+        if (l->hub == h)
+            link_lose(l, "the device was removed");
+    }
+}
+
+// Hubs with links end with the last of these, in end_links().
+void hub_gone(struct rdma_hub *h)
+{
+    const struct ibv_device *device = h->verbs->device;
+
+    list_for_each_safe (it, &lane.hubs) {
+        struct rdma_hub *one = list_entry(it, struct rdma_hub, node);
+
+        if (one->verbs->device != device)
+            continue;
+        one->gone = true;
+        lose_all(one);
+        hub_put(one);
+    }
 }

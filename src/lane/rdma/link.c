@@ -68,15 +68,15 @@ static int make_outbox(struct rdma_link *l)
     return l->outbox_mr ? 0 : -errno;
 }
 
-int link_make_qp(struct rdma_link *l, struct ibv_device *device)
+int link_make_qp(struct rdma_link *l)
 {
     int err;
 
-    l->hub = hub_get(device);
+    l->hub = hub_get(l->id);
     if (!l->hub)
         return -errno;
     l->hub->links++;
-    l->has_imm = device->transport_type != IBV_TRANSPORT_IWARP;
+    l->has_imm = l->id->verbs->device->transport_type != IBV_TRANSPORT_IWARP;
     l->qp = create_qp(l);
     if (!l->qp)
         return -errno;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // A link: one reliable connection (RC queue pair) between two processes, for all their channels.
 //
-// Links of one device share a hub: protection domain, completion queue, shared receive queue. A
+// Links of one device share a hub: protection domain, completion queue, shared receive queue. The
+// first hub of a device stays as long as the device does, and hears of its removal. A
 // message takes one receive at the peer, so a side sends only as many as it has credits for: the
 // peer's receive queue never runs dry, and nothing is ever answered "receiver not ready". The last
 // credit is kept for a message that gives credits back, so that two sides without any cannot wait
@@ -32,6 +33,7 @@ struct rdma_chan;
 
 struct rdma_hub {
     struct list node;
+    struct rdma_cm_id *watch; // of a device's first hub: bound to the device
     struct ibv_context *verbs;
     struct ibv_pd *pd;
     struct ibv_comp_channel *events;
@@ -87,17 +89,22 @@ struct rdma_link {
 
 // ---- hub.c ----
 
-// A hub of device with room for one link more, new or old. NULL: errno.
-struct rdma_hub *hub_get(struct ibv_device *device);
-// Frees what has no links.
+// A hub of the device that id is bound to with room for one link more, new or old. NULL: errno.
+struct rdma_hub *hub_get(const struct rdma_cm_id *id);
+// Frees what has no links and is not needed for others.
 void hub_put(struct rdma_hub *h);
+// The device is being removed, which lasts until this process has let go of it: all its links are
+// lost.
+void hub_gone(struct rdma_hub *h);
+// The hub whose watch id is; NULL: none.
+struct rdma_hub *hub_of_watch(const struct rdma_cm_id *id);
 // Posts receives for the notes from first on, n of them.
 int hub_receive(struct rdma_hub *h, const uint64_t *notes, uint32_t n);
 
 // ---- link.c ----
 
 // Makes the queue pair on the device that the id was resolved to. 0 or -errno.
-int link_make_qp(struct rdma_link *l, struct ibv_device *device);
+int link_make_qp(struct rdma_link *l);
 // Moves the queue pair to state, as rdma_cm says. 0 or -errno.
 int link_modify_qp(struct rdma_link *l, enum ibv_qp_state state);
 void link_lose(struct rdma_link *l, const char *why);

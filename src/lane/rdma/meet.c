@@ -118,7 +118,7 @@ static void found_route(struct rdma_link *l)
     uint8_t private_data[RDMA_HELLO_BYTES];
     struct rdma_conn_param p;
 
-    if (link_make_qp(l, l->id->verbs->device) || link_modify_qp(l, IBV_QPS_INIT)) {
+    if (link_make_qp(l) || link_modify_qp(l, IBV_QPS_INIT)) {
         link_lose(l, "the device gives no queue pair");
         return;
     }
@@ -181,8 +181,8 @@ static void answer(struct rdma_caller *c, struct rdma_chan *ch)
     l->id->context = l;
     l->credits = MIN(c->hello.credits, LINK_CREDITS);
     l->state = LINK_ANSWERED;
-    if (link_make_qp(l, l->id->verbs->device) || link_modify_qp(l, IBV_QPS_INIT) ||
-        link_modify_qp(l, IBV_QPS_RTR) || link_modify_qp(l, IBV_QPS_RTS)) {
+    if (link_make_qp(l) || link_modify_qp(l, IBV_QPS_INIT) || link_modify_qp(l, IBV_QPS_RTR) ||
+        link_modify_qp(l, IBV_QPS_RTS)) {
         rdma_reject(l->id, NULL, 0);
         link_lose(l, "the device gives no queue pair");
         return;
@@ -267,15 +267,23 @@ static void happened(struct rdma_link *l, const struct rdma_cm_event *ev)
         return;
     case RDMA_CM_EVENT_DEVICE_REMOVAL:
         link_lose(l, "the device was removed");
+        if (l->hub)
+            hub_gone(l->hub);
         return;
     default:
         return;
     }
 }
 
-// An id whose caller still waits for its channel, or that has none any more.
+// An id whose caller still waits for its channel, or that has none any more; or of a watch.
 static void happened_to_nobody(struct rdma_cm_id *id)
 {
+    struct rdma_hub *h = hub_of_watch(id);
+
+    if (h) {
+        hub_gone(h); // nothing else happens to it
+        return;
+    }
     list_for_each_safe (it, &lane.callers) {
         struct rdma_caller *c = list_entry(it, struct rdma_caller, node);
 

@@ -219,7 +219,7 @@ static void happened(struct rdma_hub *h, const struct ibv_async_event *ev)
 {
     switch (ev->event_type) {
     case IBV_EVENT_DEVICE_FATAL:
-        h->gone = true;
+        h->gone = true; // the watch tells of it, too
         lose_links(h, NULL, 0, "the device was removed");
         return;
     case IBV_EVENT_PORT_ERR:

@@ -85,6 +85,10 @@ static inline struct rdma_chan *chan_of(struct chan_mirror *m)
 // remembers it. A library can close it only after lane_lose_fd().
 void lane_own_fd(int *fd);
 void lane_lose_fd(int fd);
+// The same for an fd that its library goes on to use by number and never closes when asked to: the
+// kernel's object goes at lane_void_fd(), and the number stays taken.
+void lane_borrow_fd(int *fd);
+void lane_void_fd(int fd);
 // In a forked child: kernel objects live as long as an fd of them is open anywhere.
 void lane_close_fds(void);
 // Makes fd one that does not block, and the lane's fd readable when fd is. 0 or -errno.
