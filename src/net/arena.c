@@ -173,6 +173,10 @@ static int join(struct net *n, const struct net_attach *how)
 
     if (!err)
         err = find_parts(n);
+    if (!err && !how->queue) {
+        n->member = NET_MEMBERS;
+        return 0;
+    }
     if (!err)
         err = net_member_join(n);
     if (err)
@@ -209,8 +213,10 @@ int net_attach(struct net **out, const struct net_attach *how)
 
 void net_detach(struct net *n)
 {
-    net_member_leave(n);
-    queue_detach(n->queue);
+    if (n->queue) {
+        net_member_leave(n);
+        queue_detach(n->queue);
+    }
     munmap(n->arena, n->map_bytes);
     munmap(n, sizeof *n);
 }
@@ -228,6 +234,11 @@ int net_wait_fd(const struct net *n)
 void net_look(struct net *n, int change)
 {
     atomic_fetch_add(&n->arena->member[n->member].lookers, (uint32_t)change);
+}
+
+uint32_t net_socks(const struct net *n)
+{
+    return n->sock_count;
 }
 
 const struct net_counters *net_counters(const struct net *n)

@@ -138,6 +138,18 @@ void net_kill(struct net *n, uint64_t now_ns, enum net_death why)
     net_declare_dead(n, atomic_load(&n->arena->lock), why);
 }
 
+void net_end(struct net *n, enum net_death why)
+{
+    uint32_t alive = NET_ALIVE;
+
+    atomic_compare_exchange_strong(&n->arena->dead, &alive, why);
+}
+
+uint32_t net_wants(const struct net *n)
+{
+    return atomic_load_explicit(&n->arena->tables.want_head, memory_order_acquire);
+}
+
 uint32_t net_lookers(const struct net *n)
 {
     uint32_t sum = 0;

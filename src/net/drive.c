@@ -244,6 +244,10 @@ void net_leave(struct net *n)
 
 bool net_drive(struct net *n, uint64_t now_ns)
 {
+    if (unlikely(!n->queue)) {
+        net_bell_owner(n);
+        return false;
+    }
     if (!net_lock_try(n)) {
         net_count(n, turns_left);
         return false;

@@ -59,8 +59,10 @@ enum net_status {
 // Attaching ---------------------------------------------------------------------------------------
 
 struct net_attach {
-    int arena;                       // memfd; stays the caller's
-    const struct queue_grant *queue; // its fds are the stack's when net_attach() succeeds
+    int arena; // memfd; stays the caller's
+    // Its fds are the stack's when net_attach() succeeds. NULL: this process is no member and
+    // never drives; its net_drive() rings the owner's bell, so that somebody else does.
+    const struct queue_grant *queue;
     int owner_bell; // eventfd that the owner listens to; stays the caller's; -1: none
     // Wakes the sleepers of a socket that this process has the bell of; false: it has not, the
     // owner must. Called without the lock, may be called by any thread that drives. NULL: always
@@ -162,6 +164,9 @@ struct net_info {
     uint8_t snd_wscale, rcv_wscale;
     uint32_t backlog, waiting; // of a listener
 };
+
+// Sockets are numbered from 0 to this, less one.
+uint32_t net_socks(const struct net *n);
 
 // A look at sock, and its connection, without the lock: each value is right, but not all are of one
 // moment. -EBADF: no such socket.

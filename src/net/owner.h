@@ -34,6 +34,12 @@ enum net_death net_watch(struct net *n, uint64_t now_ns);
 // Declares the stack dead, as net_watch() does.
 void net_kill(struct net *n, uint64_t now_ns, enum net_death why);
 
+// Only marks the stack as dead, for who does not drive it: nobody is told, but all who look see it.
+void net_end(struct net *n, enum net_death why);
+
+// Changes when a driver has asked for a next hop's address: the mirror is to run then.
+uint32_t net_wants(const struct net *n);
+
 // Threads that poll or spin for the stack now, in all members.
 uint32_t net_lookers(const struct net *n);
 

@@ -227,18 +227,41 @@ int net_ports_share(struct net_ports *p, const struct ip_addr *addr, uint16_t po
     return 0;
 }
 
+// May the listener of e have connections to local? The arena only says so: packets that this host
+// forwards are not to be had by it.
+static bool may_have(const struct net_ports *p, const struct port *e, const struct ip_addr *local)
+{
+    struct ip_addr bound;
+    uint16_t port = 0;
+    int fd;
+
+    memcpy(bound.b, &e->flow.local, 16);
+    if (!ip_addr_is_any(&bound))
+        return ip_addr_equal(&bound, local);
+    fd = bound_socket(p->net, local, &port);
+    if (fd >= 0)
+        sys_close(fd);
+    return fd >= 0;
+}
+
 // The listener is gone. What came through it is steered by itself from now on.
 static void keep_connections(struct net_ports *p, const struct port *e)
 {
     uint16_t port = ntohs(e->flow.local_port);
+    struct ip_addr good = {0};
 
     for (uint32_t i = 0; i < net_conn_count(p->net); i++) {
         const struct tcp_conn *c = tcp_conn_at(&p->net->ctx, i);
+        struct ip_addr local;
         struct queue_flow flow;
 
         if (!c || c->tuple.local_port != port || !c->tuple.remote_port)
             continue;
         flow = flow_of(&c->tuple);
+        memcpy(local.b, &flow.local, 16);
+        if (!ip_addr_equal(&local, &good) && !may_have(p, e, &local))
+            continue;
+        good = local;
         add(p, &flow, -1, 0);
     }
 }

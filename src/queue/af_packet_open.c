@@ -146,6 +146,7 @@ static int packet_init(struct packet_owner *p, const struct queue_options *o,
     if (err)
         return err;
     grant->fd[grant->desc.fd_count++] = fd;
+    p->owner.caps = &p->shared->caps;
     *step = "load the steering programs";
     err = steer_init(&p->steer, steer_packet(), o->flows_max);
     if (err || (err = bpf_object__load(p->steer.object)) || (err = steer_ready(&p->steer)))

@@ -337,6 +337,7 @@ static int memory_init(struct xdp_owner *x)
     if (err)
         return err;
     grant->fd[grant->desc.fd_count++] = fd;
+    x->owner.caps = &x->shared->caps;
     err = packets_init(x);
     if (!err)
         err = sockets_open(x);

@@ -47,6 +47,7 @@ struct queue_verdicts {
 
 struct queue_owner {
     const struct queue_owner_ops *ops;
+    const struct queue_caps *caps; // in shared memory: trust it until a grant is given away
     struct queue_grant
         grant; // its fds stay the owner's: duplicate them (queue_grant_dup, SCM_RIGHTS)
 };

@@ -290,6 +290,7 @@ static int port_init(struct verbs_owner *o, const struct device *device, const c
     if (err)
         return err;
     grant->fd[grant->desc.fd_count++] = fd;
+    o->owner.caps = &p->shared->caps;
     *step = "find a verbs device behind it";
     err = p->calls->open(device->name, &p->context, &o->device_port);
     if (err)
