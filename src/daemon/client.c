@@ -489,6 +489,7 @@ void clients_init(struct clients *cs, struct loop *loop, struct registry *regist
 static void client_free(struct client *client)
 {
     client_discard(client);
+    wire_forget(client);
     registry_leave(client->clients->registry, &client->holds);
     list_for_each_safe (it, &client->chunks)
         shown_free(list_entry(it, struct shown, link));
@@ -528,6 +529,8 @@ static struct client *client_make(struct clients *cs, int sock, const struct ucr
     list_init(&client->out);
     list_init(&client->holds);
     list_init(&client->chunks);
+    list_init(&client->questions);
+    user->gid = cred->gid;
     return client;
 }
 

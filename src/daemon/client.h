@@ -35,8 +35,9 @@ struct client {
     struct list out;    // of struct out_packet, oldest first
     uint32_t n_out;
     size_t out_bytes;
-    struct list holds;  // of struct hold
-    struct list chunks; // of struct shown
+    struct list holds;     // of struct hold
+    struct list questions; // of the tcp carrier that are not answered: struct question
+    struct list chunks;    // of struct shown
     uint32_t n_chunks;
     bool stat;           // wants records
     uint64_t stat_chunk; // the next record is in the first chunk from this id on,

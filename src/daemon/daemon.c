@@ -9,7 +9,9 @@
 #include "base/util.h"
 #include "cm/packet.h"
 #include "daemon/agent.h"
+#include "daemon/cage.h"
 #include "daemon/client.h"
+#include "daemon/keeper.h"
 #include "daemon/listener.h"
 #include "daemon/registry.h"
 #include "daemon/stack.h"
@@ -137,9 +139,11 @@ static void between(struct loop *loop)
 
 // ---- beginning ----
 
-static uint64_t raise_fd_limit(void)
+static uint64_t raise_limits(void)
 {
-    struct rlimit lim;
+    struct rlimit lim = {RLIM_INFINITY, RLIM_INFINITY};
+
+    setrlimit(RLIMIT_MEMLOCK, &lim); // AF_XDP's packet memory, where we may
 
     if (getrlimit(RLIMIT_NOFILE, &lim))
         return 1024;
@@ -194,7 +198,7 @@ static int run(struct daemon *d)
     char why[SEAL_WHY_BYTES];
     int err;
 
-    d->count[COUNT_FD_LIMIT] = raise_fd_limit();
+    d->count[COUNT_FD_LIMIT] = raise_limits();
     err = begin(d);
     users_init(&d->registry.users, settings->ring_budget_bytes, settings->channel_budget,
                (uint32_t)MIN(d->count[COUNT_FD_LIMIT] / 2, (uint64_t)INT32_MAX));
@@ -208,6 +212,9 @@ static int run(struct daemon *d)
         listener_close(&d->listener);
         return EXIT_FAILURE;
     }
+    err = cage_drop(cage_needs());
+    if (err)
+        log_warn("shuntd keeps all its capabilities: %s", err_text(err));
     log_info("shuntd listens on %s", d->listener.path);
     between(&d->loop);
     err = loop_run(&d->loop);
@@ -297,13 +304,26 @@ static int find_place(const struct daemon *d, char path[static PLACE_MAX])
     return place_private(geteuid(), path);
 }
 
+// As stack.c executes us.
+static int keeper_start(const char *sock)
+{
+    const char *log = getenv("SHUNT_LOG");
+
+    if (log)
+        log_setup_env(log);
+    return keeper_main(atoi(sock));
+}
+
 int daemon_main(int argc, char **argv)
 {
     static struct daemon d;
     char path[PLACE_MAX];
     const char *why = "its path is too long", *log = getenv("SHUNT_LOG");
-    int ret = parse(&d.options, argc, argv), err;
+    int ret, err;
 
+    if (argc == 3 && !strcmp(argv[1], "--keep"))
+        return keeper_start(argv[2]);
+    ret = parse(&d.options, argc, argv);
     prctl(PR_SET_NAME, "shuntd"); // also where `shunt` is the executable
     if (ret)
         return ret - 1;

@@ -22,6 +22,10 @@ libdaemon_la_SOURCES = \
 	src/daemon/table.h src/daemon/table.c \
 	src/daemon/letgo.h src/daemon/letgo.c \
 	src/daemon/route.h src/daemon/route.c \
+	src/daemon/cage.h src/daemon/cage.c \
+	src/daemon/keep.h src/daemon/keep.c \
+	src/daemon/keeper.h src/daemon/keeper.c \
+	src/daemon/lifeline.h src/daemon/lifeline.c \
 	src/daemon/stack.h src/daemon/stack.c \
 	src/daemon/relay.h src/daemon/relay.c \
 	src/daemon/wire.h src/daemon/wire.c

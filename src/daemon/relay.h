@@ -16,7 +16,7 @@
 struct relay {
     struct net *net; // NULL: the program has the rings
     uint32_t sock;
-    int fd;        // shuntd's end of the lifeline; -1: closed
+    int fd;        // our end of the lifeline; -1: closed
     bool tx_ended; // the program has ended its direction
     bool rx_ended; // the peer has, and the program was told
     bool reset;    // to be closed with RST

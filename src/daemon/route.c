@@ -63,10 +63,11 @@ static bool same_ip(const union cm_addr *a, const union cm_addr *b)
     return route_ip(a, &x, &port) && route_ip(b, &y, &port) && ip_addr_equal(&x, &y);
 }
 
-const char *route_to(const union cm_addr *remote, const struct ip_addr *local,
+const char *route_to(const union cm_addr *remote, struct ip_addr *local,
                      char interface[static IF_NAMESIZE])
 {
     union cm_addr source = {0};
+    uint16_t port;
 
     if (!source_of(remote, local, &source))
         return "there is no route to the peer";
@@ -76,6 +77,7 @@ const char *route_to(const union cm_addr *remote, const struct ip_addr *local,
         return "no interface has the address that the kernel would connect from";
     if (!strcmp(interface, "lo"))
         return "the route leads over loopback";
+    route_ip(&source, local, &port);
     return NULL;
 }
 

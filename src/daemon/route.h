@@ -13,9 +13,9 @@
 // The parts of an address; false: it is of no family that we know.
 bool route_ip(const union cm_addr *addr, struct ip_addr *ip, uint16_t *port);
 
-// The interface that the kernel would send to remote by, from local (any: as it likes). NULL, or
-// why no stack of ours can: a static phrase.
-const char *route_to(const union cm_addr *remote, const struct ip_addr *local,
+// The interface that the kernel would send to remote by, from *local; any: as it likes, and *local
+// is set. NULL, or why no stack of ours can: a static phrase.
+const char *route_to(const union cm_addr *remote, struct ip_addr *local,
                      char interface[static IF_NAMESIZE]);
 
 // Calls see for each Ethernet interface that is up and has the address local (any: an address).

@@ -7,162 +7,210 @@
 #include "base/util.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#define IDLE_NS   (10 * NS_PER_S)  // a stack without sockets ends after that
-#define WATCH_NS  (50 * NS_PER_MS) // between two looks for members that died
-#define PORTS_NS  NS_PER_S         // between two looks for ports that nobody needs any more
-#define RELIEF_NS (4 * NS_PER_MS)  // between two looks whether programs still drive
+#define IDLE_NS  (10 * NS_PER_S) // a stack without users ends after that
+#define PORTS_NS NS_PER_S        // between two looks for ports that nobody needs any more
+#define LEAVE_MS 200             // a keeper that is to end has told its peers by then
+#define ROUND    32              // messages of one keeper at once
 
-// ---- waking ----
+// ---- what keepers say ----
 
-static bool wake(void *self, uint32_t sock)
+static struct ask *next_ask(struct stack *s)
 {
-    struct stack *s = self;
-    struct stack_user *user = sock < s->socks ? s->by_sock[sock] : NULL;
+    struct list *first = s->asks.next;
 
-    if (user)
-        user->woken(user);
-    return user;
+    if (list_empty(&s->asks))
+        return NULL;
+    list_del(first);
+    return list_entry(first, struct ask, link);
 }
 
-// Those that drivers in other processes could not wake.
-static void ring_on(struct stack *s)
+// The kernel has the packets at once; the memory goes with stacks_bury().
+static void stack_dies(struct stack *s)
 {
-    uint32_t sock = net_wake_next(s->net, 0);
+    struct ask *ask;
 
-    for (; sock != NET_NONE; sock = net_wake_next(s->net, sock + 1))
-        wake(s, sock);
-}
-
-// ---- driving ----
-
-// Do programs drive the stack? Those that sleep on the queue do, and so does one that has done so
-// lately. shuntd's own turns do not count.
-static bool is_relieved(struct stack *s, uint64_t now)
-{
-    uint64_t turns = net_counters(s->net)->turns - s->own_turns;
-
-    if (turns != s->turns) {
-        s->turns = turns;
-        s->turns_ns = now;
-    }
-    return net_lookers(s->net) || now - s->turns_ns < RELIEF_NS;
-}
-
-// While programs look at the queue themselves, shuntd need not.
-static void watch_queue(struct stack *s, bool watch)
-{
-    if (s->queue_watched != watch)
-        loop_change(s->stacks->loop, &s->queue_watch, watch ? EPOLLIN : 0);
-    s->queue_watched = watch;
-}
-
-static void kill_users(struct stack *s)
-{
-    while (!list_empty(&s->users)) {
-        struct stack_user *user = list_entry(s->users.next, struct stack_user, link);
-
-        stack_remove(s, user);
-        user->dead(user);
-    }
-}
-
-static void stack_dies(struct stack *s, enum net_death why)
-{
-    log_error("the stack of %s ends: %s", s->name, net_death_text(why));
-    kill_users(s);
-    s->idle_ns = 0; // stacks_bury()
-}
-
-static bool is_alive(const struct stack *s)
-{
-    return net_dead(s->net) == NET_ALIVE;
-}
-
-void stack_turn(struct stack *s)
-{
-    uint64_t now = clock_now_ns(), due;
-    bool relieved;
-
-    if (!is_alive(s) && !list_empty(&s->users))
-        stack_dies(s, net_dead(s->net));
-    if (!is_alive(s))
+    if (s->dead)
         return;
-    s->own_turns += net_drive(s->net, now);
-    ring_on(s);
+    s->dead = true;
+    loop_remove(s->stacks->loop, &s->keeper_watch);
+    close(s->keeper_watch.fd);
+    s->keeper_watch.fd = -1;
+    net_end(s->net, NET_DEAD_OWNER);
+    while ((ask = next_ask(s)))
+        ask->done(ask, s, NULL, NULL, 0);
+}
+
+static void on_done(struct stack *s, struct keep_done *done, const int *fds, int n_fds)
+{
+    struct ask *ask = next_ask(s);
+
+    done->why[sizeof done->why - 1] = 0;
+    if (ask)
+        ask->done(ask, s, done, fds, n_fds);
+    else
+        stack_dies(s); // nobody has asked
+}
+
+static void run_mirror(struct stack *s)
+{
+    uint64_t now = clock_now_ns();
+
     net_mirror_run(s->mirror, now);
-    relieved = is_relieved(s, now);
-    watch_queue(s, !relieved);
-    due = MIN(net_deadline(s->net), net_mirror_deadline(s->mirror));
-    if (relieved)
-        due = MAX(due, now + RELIEF_NS / 4); // they mind the deadlines as well
-    if (relieved && !net_lookers(s->net))
-        due = MIN(due, now + RELIEF_NS);
-    timer_set(&s->tick, MIN(due, now + WATCH_NS));
+    timer_set(&s->tick, MIN(s->ports_ns, net_mirror_deadline(s->mirror)));
 }
 
-static void on_bell(struct watch *watch, uint32_t events)
+static void dispatch(struct stack *s, struct keep_msg *m, const int *fds, int n_fds)
 {
-    struct stack *s = list_entry(watch, struct stack, bell_watch);
-    uint64_t count;
-
-    if (read(s->bell, &count, sizeof count) == sizeof count)
-        stack_turn(s);
+    switch (m->kind) {
+    case KEEP_DONE:
+        on_done(s, &m->done, fds, n_fds);
+        break;
+    case KEEP_LETGO:
+        net_ports_release(s->ports, &m->ask.local, m->ask.local_port);
+        break;
+    case KEEP_WANTS:
+        run_mirror(s);
+        break;
+    default:
+        stack_dies(s);
+        break;
+    }
 }
 
-static void on_queue(struct watch *watch, uint32_t events)
+static void on_keeper(struct watch *watch, uint32_t events)
 {
-    stack_turn(list_entry(watch, struct stack, queue_watch));
+    struct stack *s = list_entry(watch, struct stack, keeper_watch);
+    int fds[KEEP_FDS], n_fds, err = 0;
+    struct keep_msg m;
+
+    for (int i = 0; i < ROUND && !err && !s->dead; i++) {
+        err = keep_recv(watch->fd, &m, fds, &n_fds);
+        if (!err)
+            dispatch(s, &m, fds, n_fds);
+        keep_close(fds, n_fds);
+    }
+    if (err && err != -EAGAIN) {
+        log_error("the stack of uid %d on %s ends with its keeper", (int)s->user->uid, s->name);
+        stack_dies(s);
+    }
 }
+
+int stack_ask(struct stack *s, struct ask *ask, const struct keep_msg *m, const int *fds, int n_fds)
+{
+    int err = s->dead ? -ECONNRESET : keep_send(s->keeper_watch.fd, m, fds, n_fds);
+
+    if (!err && ask)
+        list_add_tail(&s->asks, &ask->link);
+    return err;
+}
+
+// ---- ticking ----
 
 static void on_mirror(struct watch *watch, uint32_t events)
 {
-    stack_turn(list_entry(watch, struct stack, mirror_watch));
+    run_mirror(list_entry(watch, struct stack, mirror_watch));
+}
+
+static bool is_used(const struct stack *s)
+{
+    return net_ports_count(s->ports) || !list_empty(&s->asks);
 }
 
 static void on_tick(struct timer *timer, uint64_t now_ns)
 {
     struct stack *s = list_entry(timer, struct stack, tick);
 
-    net_watch(s->net, now_ns);
-    if (now_ns - s->ports_run_ns >= PORTS_NS) {
-        s->ports_run_ns = now_ns;
+    if (now_ns >= s->ports_ns) {
+        s->ports_ns = now_ns + PORTS_NS;
         net_ports_run(s->ports);
+        s->idle_ns = is_used(s) ? CLOCK_NEVER : MIN(s->idle_ns, now_ns);
     }
-    stack_turn(s);
+    run_mirror(s);
+}
+
+// ---- the keeper ----
+
+// In the child: only its end of the pair stays open, and nothing of our memory. The signals that
+// end shuntd stay blocked: a keeper ends when the pair hangs up.
+static void become_keeper(int sock)
+{
+    char number[12];
+    char *argv[] = {(char[]){"shuntd"}, (char[]){"--keep"}, number, NULL};
+
+    snprintf(number, sizeof number, "%d", sock);
+    if (sock > STDERR_FILENO + 1)
+        close_range(STDERR_FILENO + 1, (unsigned)sock - 1, 0);
+    close_range((unsigned)sock + 1, ~0U, 0);
+    if (!fcntl(sock, F_SETFD, 0))
+        execv("/proc/self/exe", argv);
+    _exit(127);
+}
+
+static int start_keeper(struct stack *s)
+{
+    int pair[2];
+    pid_t child;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+        return -errno;
+    child = fork();
+    if (child == 0)
+        become_keeper(pair[1]);
+    close(pair[1]);
+    s->keeper_watch = (struct watch){pair[0], on_keeper};
+    if (child < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK))
+        return -errno;
+    return 0;
+}
+
+static int set_up_keeper(struct stack *s)
+{
+    const struct queue_grant *queue = &s->queue->grant;
+    struct keep_msg m = {
+        .kind = KEEP_SETUP,
+        .setup = {.stack = s->id, .uid = s->user->uid, .gid = s->user->gid, .queue = queue->desc}};
+    int fds[KEEP_FDS] = {s->arena, s->bell};
+
+    snprintf(m.setup.interface, sizeof m.setup.interface, "%s", s->name);
+    memcpy(fds + 2, queue->fd, queue->desc.fd_count * sizeof(int));
+    return keep_send(s->keeper_watch.fd, &m, fds, queue->desc.fd_count + 2);
+}
+
+// Tells it to end, and gives it the time to reset what its peers think is open.
+static void leave_keeper(struct stack *s)
+{
+    struct pollfd p = {s->keeper_watch.fd, 0, 0};
+
+    if (s->keeper_watch.fd < 0)
+        return;
+    shutdown(s->keeper_watch.fd, SHUT_WR);
+    poll(&p, 1, LEAVE_MS);
 }
 
 // ---- life ----
 
 static int open_net(struct stack *s)
 {
-    struct net_attach how = {.owner_bell = s->bell, .wake = wake, .self = s};
-    struct queue_grant grant;
+    struct net_attach how = {.owner_bell = s->bell};
     struct net_config cfg;
-    int err;
 
     net_config_init(&cfg);
-    s->socks = cfg.socks;
-    s->by_sock = calloc(s->socks, sizeof *s->by_sock);
-    s->arena = s->by_sock ? net_arena_create(&cfg, clock_now_ns()) : -ENOMEM;
+    s->arena = net_arena_create(&cfg, clock_now_ns());
     if (s->arena < 0)
         return s->arena;
-    err = queue_grant_dup(&grant, &s->queue->grant);
-    if (err)
-        return err;
     how.arena = s->arena;
-    how.queue = &grant;
-    err = net_attach(&s->net, &how);
-    if (err)
-        queue_grant_close(&grant);
-    return err;
+    return net_attach(&s->net, &how);
 }
 
 static int open_parts(struct stack *s, char *why, size_t size)
@@ -172,6 +220,7 @@ static int open_parts(struct stack *s, char *why, size_t size)
 
     if (err)
         return err;
+    snprintf(s->why, sizeof s->why, "%s", s->queue->caps->why);
     snprintf(why, size, "the stack cannot be made");
     s->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s->bell < 0)
@@ -179,7 +228,11 @@ static int open_parts(struct stack *s, char *why, size_t size)
     err = open_net(s);
     if (!err)
         err = net_mirror_open(&s->mirror, s->net, s->ifindex);
-    return err ? err : net_ports_new(&s->ports, s->net, s->queue);
+    if (!err)
+        err = net_ports_new(&s->ports, s->net, s->queue);
+    if (!err)
+        err = start_keeper(s);
+    return err ? err : set_up_keeper(s);
 }
 
 static int watch_parts(struct stack *s)
@@ -187,49 +240,33 @@ static int watch_parts(struct stack *s)
     struct loop *loop = s->stacks->loop;
     int err;
 
-    s->bell_watch = (struct watch){s->bell, on_bell};
-    s->queue_watch = (struct watch){net_wait_fd(s->net), on_queue};
     s->mirror_watch = (struct watch){net_mirror_fd(s->mirror), on_mirror};
-    s->queue_watched = true;
-    err = loop_add(loop, &s->bell_watch, EPOLLIN);
-    if (!err)
-        err = loop_add(loop, &s->queue_watch, EPOLLIN);
+    err = loop_add(loop, &s->keeper_watch, EPOLLIN);
     return err ? err : loop_add(loop, &s->mirror_watch, EPOLLIN);
-}
-
-static void unwatch(struct stack *s)
-{
-    struct watch *all[] = {&s->bell_watch, &s->queue_watch, &s->mirror_watch};
-
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        if (all[i]->ready)
-            loop_remove(s->stacks->loop, all[i]);
-        all[i]->fd = -1;
-    }
 }
 
 // Legal on one whose making failed half way.
 static void stack_free(struct stack *s)
 {
-    kill_users(s);
-    unwatch(s);
+    leave_keeper(s);
+    if (s->net)
+        stack_dies(s);
+    if (s->mirror_watch.ready)
+        loop_remove(s->stacks->loop, &s->mirror_watch);
     list_del(&s->tick.link);
     list_del(&s->link);
     if (s->ports)
         net_ports_free(s->ports);
     if (s->mirror)
         net_mirror_close(s->mirror);
-    if (s->net) {
-        net_kill(s->net, clock_now_ns(), NET_DEAD_OWNER);
+    if (s->net)
         net_detach(s->net);
-    }
     if (s->queue)
         queue_close(s->queue);
     if (s->arena >= 0)
         close(s->arena);
     if (s->bell >= 0)
         close(s->bell);
-    free(s->by_sock);
     free(s);
 }
 
@@ -239,11 +276,12 @@ static struct stack *stack_new(struct stacks *stacks, struct user *user, const c
 
     if (!s)
         return NULL;
-    *s = (struct stack){.stacks = stacks, .user = user, .arena = -1, .bell = -1};
+    *s = (struct stack){
+        .stacks = stacks, .user = user, .arena = -1, .bell = -1, .keeper_watch.fd = -1};
     s->id = stacks->boot | ++stacks->last_id;
     s->ifindex = if_nametoindex(interface);
     snprintf(s->name, sizeof s->name, "%s", interface);
-    list_init(&s->users);
+    list_init(&s->asks);
     list_init(&s->link);
     s->tick = (struct timer){.fired = on_tick};
     loop_add_timer(stacks->loop, &s->tick);
@@ -255,7 +293,7 @@ static struct stack *stack_find(struct stacks *stacks, const struct user *user, 
     list_for_each (it, &stacks->all) {
         struct stack *s = list_entry(it, struct stack, link);
 
-        if (s->user == user && s->ifindex == ifindex && is_alive(s))
+        if (s->user == user && s->ifindex == ifindex && !s->dead)
             return s;
     }
     return NULL;
@@ -281,35 +319,12 @@ int stack_get(struct stacks *stacks, struct user *user, const char *interface, s
         stack_free(s);
         return err;
     }
-    log_info("a stack on %s by %s", s->name, net_queue_caps(s->net)->why);
+    log_info("a stack on %s by %s", s->name, s->why);
     s->idle_ns = clock_now_ns();
     list_add_tail(&stacks->all, &s->link);
-    stack_turn(s);
+    run_mirror(s);
     *stack = s;
     return 0;
-}
-
-void stack_add(struct stack *s, struct stack_user *user, uint32_t sock)
-{
-    user->sock = sock;
-    s->by_sock[sock] = user;
-    s->idle_ns = CLOCK_NEVER;
-    list_add_tail(&s->users, &user->link);
-}
-
-void stack_remove(struct stack *s, struct stack_user *user)
-{
-    if (s->by_sock[user->sock] == user)
-        s->by_sock[user->sock] = NULL;
-    list_del(&user->link);
-    if (list_empty(&s->users))
-        s->idle_ns = clock_now_ns();
-}
-
-void stack_bury(struct stack *s, struct stack_user *user)
-{
-    list_del(&user->link);
-    list_add_tail(&s->stacks->grave, &user->link);
 }
 
 // ---- all ----
@@ -318,17 +333,9 @@ void stacks_init(struct stacks *stacks, struct loop *loop)
 {
     *stacks = (struct stacks){.loop = loop};
     list_init(&stacks->all);
-    list_init(&stacks->grave);
     if (getrandom(&stacks->boot, sizeof stacks->boot, GRND_NONBLOCK) != sizeof stacks->boot)
         stacks->boot = clock_now_ns();
     stacks->boot <<= 32;
-}
-
-static void empty_grave(struct stacks *stacks)
-{
-    list_for_each_safe (it, &stacks->grave)
-        free(list_entry(it, struct stack_user, link));
-    list_init(&stacks->grave);
 }
 
 void stacks_bury(struct stacks *stacks)
@@ -338,17 +345,13 @@ void stacks_bury(struct stacks *stacks)
     list_for_each_safe (it, &stacks->all) {
         struct stack *s = list_entry(it, struct stack, link);
 
-        if (!list_empty(&s->users))
-            continue;
-        if (!is_alive(s) || (now - s->idle_ns >= IDLE_NS && !net_ports_count(s->ports)))
+        if (s->dead || (s->idle_ns <= now && now - s->idle_ns >= IDLE_NS && !is_used(s)))
             stack_free(s);
     }
-    empty_grave(stacks);
 }
 
 void stacks_fini(struct stacks *stacks)
 {
     list_for_each_safe (it, &stacks->all)
         stack_free(list_entry(it, struct stack, link));
-    empty_grave(stacks);
 }

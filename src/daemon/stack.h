@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The stacks that shuntd hosts: one for each user and interface, made when first needed and ended
-// when nobody has used it for a while. shuntd owns the queue, the arena, the mirror of the kernel's
-// tables and the ports; it drives a stack where no program does, and rings the bells that a driver
-// in another process cannot.
+// when nobody has used it for a while. shuntd owns the queue, the mirror of the kernel's tables and
+// the ports; a keeper (keep.h) drives, for shuntd never touches what the user's programs can write
+// but to look at it, bounded. Where the keeper ends the stack does, and nothing else.
 #ifndef SHUNT_DAEMON_STACK_H
 #define SHUNT_DAEMON_STACK_H
 
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "daemon/keep.h"
 #include "daemon/loop.h"
 #include "daemon/user.h"
 #include "net/mirror.h"
@@ -18,21 +19,8 @@
 #include "net/owner.h"
 #include "net/ports.h"
 
-struct stack;
-
-// What lives on a stack's socket, as stack.c sees it: the beginning of a struct wire.
-struct stack_user {
-    struct list link; // in stack.users, or in stacks.grave
-    uint32_t sock;
-    // The socket has news that its program's own driver could not tell it. Called in the loop.
-    void (*woken)(struct stack_user *user);
-    // The stack is dead: let go of everything, the struct included.
-    void (*dead)(struct stack_user *user);
-};
-
 struct stacks {
     struct list all;
-    struct list grave; // of struct stack_user, to be freed when the loop has done its round
     struct loop *loop;
     uint64_t last_id;
     uint64_t boot; // upper half of the ids, so that those of an earlier shuntd are others
@@ -45,42 +33,42 @@ struct stack {
     uint64_t id;
     char name[IF_NAMESIZE];
     uint32_t ifindex;
+    char why[sizeof((struct queue_caps *)0)->why]; // the queue's, from before anybody else had it
     struct queue_owner *queue;
-    struct net *net;
+    struct net *net; // not a member: see net_attach
     struct net_mirror *mirror;
     struct net_ports *ports;
-    int arena, bell; // memfd; eventfd that drivers write when shuntd has something to do
-    struct watch bell_watch, queue_watch, mirror_watch;
-    bool queue_watched;
+    int arena, bell; // memfd; eventfd that drivers write when the keeper has something to do
+    struct watch keeper_watch, mirror_watch;
     struct timer tick;
-    uint64_t ports_run_ns;
-    uint64_t own_turns, turns;   // of shuntd; of all, when it looked last
-    uint64_t turns_ns;           // when that was
-    uint64_t idle_ns;            // without users since then; CLOCK_NEVER: it has some
-    struct list users;           // of struct stack_user
-    struct stack_user **by_sock; // socks entries
-    uint32_t socks;
+    struct list asks;  // of struct ask, oldest first
+    uint64_t ports_ns; // when net_ports_run() is due
+    uint64_t idle_ns;  // without ports and questions since then; CLOCK_NEVER: it has some
+    bool dead;
+};
+
+// A question to a keeper; memory of whoever asks.
+struct ask {
+    struct list link;
+    // The answer, with fds that stay the stack's; NULL: the stack is over. The ask is in no list by
+    // then.
+    void (*done)(struct ask *ask, struct stack *stack, const struct keep_done *done, const int *fds,
+                 int n_fds);
 };
 
 void stacks_init(struct stacks *stacks, struct loop *loop);
 void stacks_fini(struct stacks *stacks);
 
-// Gives back what has ended. To be called between the rounds of the loop.
+// Ends those that nobody uses. To be called between the rounds of the loop.
 void stacks_bury(struct stacks *stacks);
 
 // The stack of user on the interface, made if there is none. 0, or -errno with a phrase in why.
 int stack_get(struct stacks *stacks, struct user *user, const char *interface, struct stack **stack,
               char *why, size_t size);
 
-// The user of a socket that the stack has just given; takes it out again.
-void stack_add(struct stack *stack, struct stack_user *user, uint32_t sock);
-void stack_remove(struct stack *stack, struct stack_user *user);
-
-// Frees user, which malloc made, when no event of this round can name it any more.
-void stack_bury(struct stack *stack, struct stack_user *user);
-
-// Carries on what can be carried, and sees when it is to be called next. Cheap where there is
-// nothing to do. To be called after every call of net that leaves something to do.
-void stack_turn(struct stack *stack);
+// Sends m to the keeper; ask: who hears the answer, NULL where none is due. The fds stay the
+// caller's. 0, or -errno: there will be no answer.
+int stack_ask(struct stack *stack, struct ask *ask, const struct keep_msg *m, const int *fds,
+              int n_fds);
 
 #endif

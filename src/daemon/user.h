@@ -11,6 +11,7 @@
 struct user {
     struct list link;
     uid_t uid;
+    gid_t gid;           // of the process that connected last
     uint64_t ring_bytes; // of live channels with an end of this user
     uint32_t channels;
     uint32_t fds; // of shuntd's, that this user makes it hold
