@@ -231,9 +231,9 @@ SHUNT_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
                    : 0;
     if (likely(!c))
         return received(LIBC(recvmsg)(fd, msg, flags), msg);
-    if (msg->msg_iovlen > IOV_MAX) {
+    if (!SHIM_WRITES(msg) || msg->msg_iovlen > IOV_MAX) {
         conn_put(c);
-        return shim_ret(-EMSGSIZE);
+        return shim_ret(SHIM_READS(msg) ? -EMSGSIZE : -EFAULT);
     }
     return stream_recvmsg(c, fd, msg, flags);
 }
@@ -252,7 +252,7 @@ SHUNT_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flag
     uint64_t start_ns = timeout ? shim_now_ns() : 0;
     unsigned int done = 0;
 
-    if (!shim_is_stream(fd)) {
+    if (!shim_is_stream(fd) || (timeout && !SHIM_READS(timeout))) {
         int r = LIBC(recvmmsg)(fd, msgs, n, flags, timeout);
 
         for (int i = 0; i < r; i++)
@@ -260,7 +260,9 @@ SHUNT_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flag
         return r;
     }
     while (done < n) {
-        ssize_t r = recvmsg(fd, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
+        ssize_t r = SHIM_WRITES(&msgs[done])
+                        ? recvmsg(fd, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE)
+                        : shim_ret(-EFAULT);
 
         if (r < 0)
             return done ? (int)done : -1;
@@ -293,12 +295,12 @@ SHUNT_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
     struct conn *c = stream_of(fd);
 
     if (unlikely(c)) {
-        if (msg->msg_iovlen <= IOV_MAX)
+        if (SHIM_READS(msg) && msg->msg_iovlen <= IOV_MAX)
             return stream_sendmsg(c, fd, msg, flags);
         conn_put(c);
-        return shim_ret(-EMSGSIZE);
+        return shim_ret(SHIM_READS(msg) ? -EMSGSIZE : -EFAULT);
     }
-    if (msg && unlikely(msg->msg_controllen) && msg->msg_control && fdtab_limit() > 0 &&
+    if (SHIM_READS(msg) && unlikely(msg->msg_controllen) && msg->msg_control && fdtab_limit() > 0 &&
         !shim_vforked())
         sock_before_pass(fd, msg);
     return opened(LIBC(sendmsg)(fd, msg, flags), fd, flags);
@@ -319,12 +321,14 @@ SHUNT_EXPORT int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flag
 
     if (!shim_is_stream(fd)) {
         for (unsigned int i = 0; i < n && fdtab_limit() > 0 && !shim_vforked(); i++)
-            if (msgs[i].msg_hdr.msg_controllen && msgs[i].msg_hdr.msg_control)
+            if (SHIM_READS(&msgs[i]) && msgs[i].msg_hdr.msg_controllen &&
+                msgs[i].msg_hdr.msg_control)
                 sock_before_pass(fd, &msgs[i].msg_hdr);
         return LIBC(sendmmsg)(fd, msgs, n, flags);
     }
     while (done < n) {
-        ssize_t r = sendmsg(fd, &msgs[done].msg_hdr, flags);
+        ssize_t r =
+            SHIM_WRITES(&msgs[done]) ? sendmsg(fd, &msgs[done].msg_hdr, flags) : shim_ret(-EFAULT);
 
         if (r < 0)
             return done ? (int)done : -1;
@@ -349,7 +353,7 @@ SHUNT_EXPORT ssize_t sendfile(int out_fd, int in_fd, off_t *off, size_t n)
     }
     if (likely(!c))
         return LIBC(sendfile)(out_fd, in_fd, off, n);
-    r = sock_sendfile(c, out_fd, in_fd, off, n);
+    r = off && !SHIM_WRITES(off) ? -EFAULT : sock_sendfile(c, out_fd, in_fd, off, n);
     conn_put(c);
     return shim_ret(r);
 }

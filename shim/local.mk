@@ -6,6 +6,7 @@ libshunt_preload_la_SOURCES = \
 	shim/libc.h shim/libc.c \
 	shim/life.c \
 	shim/main.c \
+	shim/memory.c \
 	shim/options.c \
 	shim/print.c \
 	shim/proc.c \

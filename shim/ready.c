@@ -84,6 +84,8 @@ SHUNT_EXPORT int select(int n, fd_set *restrict r, fd_set *restrict w, fd_set *r
         return LIBC(select)(n, r, w, e, timeout);
     if (!timeout)
         return (int)shim_ret(sock_pselect(n, r, w, e, NULL, NULL));
+    if (!SHIM_WRITES(timeout))
+        return (int)shim_ret(-EFAULT);
     if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
         return (int)shim_ret(-EINVAL);
     ts.tv_sec = timeout->tv_sec + timeout->tv_usec / (suseconds_t)(SHIM_NS_PER_S / SHIM_NS_PER_US);
@@ -125,7 +127,7 @@ SHUNT_EXPORT int epoll_create1(int flags)
 
 SHUNT_EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
-    if (!is_set(epfd))
+    if (!is_set(epfd) || (op != EPOLL_CTL_DEL && !SHIM_READS(ev)))
         return LIBC(epoll_ctl)(epfd, op, fd, ev);
     return (int)shim_ret(sock_epoll_ctl(epfd, op, fd, ev));
 }

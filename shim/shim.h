@@ -4,6 +4,7 @@
 #ifndef SHUNT_SHIM_SHIM_H
 #define SHUNT_SHIM_SHIM_H
 
+#include "base/reach.h"
 #include "shim/libc.h"
 #include "sock/sock.h"
 #include "sock/thread.h"
@@ -27,6 +28,10 @@ static inline long shim_ret(long r)
     errno = (int)-r;
     return -1;
 }
+
+// Can all of *p be read, or written, as the kernel would?
+#define SHIM_READS(p)  (reach(p, sizeof *(p), REACH_READ) == sizeof *(p))
+#define SHIM_WRITES(p) (reach(p, sizeof *(p), REACH_WRITE) == sizeof *(p))
 
 static inline uint64_t shim_now_ns(void)
 {

@@ -11,7 +11,8 @@
 // clang-format off
 #define SHIM_TABLE(ROW, PASS) \
     SHIM_TABLE_LIFE(ROW, PASS) SHIM_TABLE_DATA(ROW, PASS) SHIM_TABLE_READY(ROW, PASS) \
-    SHIM_TABLE_STDIO(ROW, PASS) SHIM_TABLE_PROC(ROW, PASS) SHIM_TABLE_SIGNAL(ROW, PASS)
+    SHIM_TABLE_STDIO(ROW, PASS) SHIM_TABLE_PROC(ROW, PASS) SHIM_TABLE_SIGNAL(ROW, PASS) \
+    SHIM_TABLE_MEMORY(ROW, PASS)
 
 #define SHIM_TABLE_LIFE(ROW, PASS) \
     ROW(socket, "the kernel's; a TCP socket is noted") \
@@ -169,6 +170,11 @@
     PASS(__sigpause, "as sigsuspend") \
     PASS(__xpg_sigpause, "as sigsuspend") \
     PASS(sigsetmask, "masks are the kernel's")
+
+#define SHIM_TABLE_MEMORY(ROW, PASS) \
+    ROW(munmap, "libc's; a buffer found good before is asked for again (EFAULT)") \
+    ROW(mprotect, "as munmap") \
+    ROW(mremap, "as munmap")
 // clang-format on
 
 #endif

@@ -4,23 +4,14 @@
 #include "base/util.h"
 
 #include <errno.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
-
-#define FIRST_PAGE_BYTES 4096 // never mapped: NULL, and members of what it points to
-
-static bool is_bad(const void *at, size_t n)
-{
-    return n > 0 && (uintptr_t)at < FIRST_PAGE_BYTES;
-}
 
 int iov_begin(struct iov_pos *p, const struct iovec *iov, int cnt)
 {
     *p = (struct iov_pos){.iov = iov, .cnt = cnt};
     if (cnt < 0 || cnt > IOV_MAX)
         return -EINVAL;
-    if (is_bad(iov, (size_t)cnt))
+    if (cnt && reach(iov, (size_t)cnt * sizeof *iov, REACH_READ) < (size_t)cnt * sizeof *iov)
         return -EFAULT;
     for (int i = 0; i < cnt; i++) {
         if (iov[i].iov_len > SSIZE_MAX - p->left)
@@ -28,14 +19,6 @@ int iov_begin(struct iov_pos *p, const struct iovec *iov, int cnt)
         p->left += iov[i].iov_len;
     }
     return 0;
-}
-
-bool iov_is_bad(const struct iov_pos *p)
-{
-    for (int i = 0; i < p->cnt; i++)
-        if (is_bad(p->iov[i].iov_base, p->iov[i].iov_len))
-            return true;
-    return false;
 }
 
 // The run of bytes at p, at most n; moves on past it.
@@ -53,6 +36,23 @@ static void *next_run(struct iov_pos *p, size_t *n)
     p->off += *n;
     p->left -= *n;
     return at;
+}
+
+size_t iov_reach(const struct iov_pos *p, size_t n, enum reach_how how)
+{
+    struct iov_pos q = *p;
+    size_t sum = 0;
+
+    while (sum < n) {
+        size_t run = n - sum, found;
+        const void *at = next_run(&q, &run);
+
+        found = reach(at, run, how);
+        sum += found;
+        if (unlikely(found < run))
+            break;
+    }
+    return sum;
 }
 
 void iov_gather(struct iov_pos *p, void *to, size_t n)

@@ -3,8 +3,9 @@
 #ifndef SHUNT_BASE_IOV_H
 #define SHUNT_BASE_IOV_H
 
+#include "base/reach.h"
+
 #include <limits.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/uio.h>
 
@@ -15,13 +16,12 @@ struct iov_pos {
     size_t left;             // bytes from here to the end
 };
 
-// Returns 0, or -EINVAL for a bad count or a sum over SSIZE_MAX (readv(2)), -EFAULT where NULL is
-// said to point to iovecs.
+// Returns 0, or -EINVAL for a bad count or a sum over SSIZE_MAX (readv(2)), -EFAULT where the array
+// itself cannot be read.
 int iov_begin(struct iov_pos *p, const struct iovec *iov, int cnt);
 
-// True where an iovec from p on is what NULL points to. Other bad addresses are met when bytes are
-// copied.
-bool iov_is_bad(const struct iov_pos *p);
+// How many of the next n bytes (at most p->left) can be touched, up to the first that cannot.
+size_t iov_reach(const struct iov_pos *p, size_t n, enum reach_how how);
 
 // Copies n bytes (at most p->left) between the iovecs and a flat buffer, and moves on.
 void iov_gather(struct iov_pos *p, void *to, size_t n);

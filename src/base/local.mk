@@ -12,4 +12,5 @@ libbase_la_SOURCES = \
 	src/base/util.h \
 	src/base/sys.h \
 	src/base/pool.h src/base/pool.c \
+	src/base/reach.h src/base/reach.c \
 	src/base/iov.h src/base/iov.c

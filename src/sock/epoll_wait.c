@@ -379,7 +379,9 @@ int sock_epoll_wait(int epfd, struct epoll_event *events, int max, const struct 
     int n, err = ready_begin(&w.call, timeout, mask);
 
     if (err || max <= 0 || (size_t)max > INT_MAX / sizeof *events)
-        return -EINVAL;
+        return err ? err : -EINVAL;
+    if (reach(events, sizeof *events, REACH_WRITE) < sizeof *events)
+        return -EFAULT;
     if (!__libc_single_threaded)
         pthread_testcancel();
     w.out = (struct epoll_out){.ev = events, .max = max};

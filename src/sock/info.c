@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "sock/info.h"
 
+#include "base/reach.h"
 #include "base/sys.h"
 #include "shunt/info.h"
 
@@ -50,15 +51,17 @@ int info_shunt(struct conn *c, int fd, void *val, socklen_t *len)
 {
     struct shunt_info info = {0};
 
-    if (!val || !len)
+    if (reach(len, sizeof *len, REACH_WRITE) < sizeof *len)
         return -EFAULT;
     if ((int)*len < 0)
         return -EINVAL;
+    info.size = (uint32_t)MIN(sizeof info, (size_t)*len);
+    if (reach(val, info.size, REACH_WRITE) < info.size)
+        return -EFAULT;
     if (c->end)
         from_record(&c->end->rec, &info);
     if (!c->chan.shared)
         carrier_bytes(fd, &info);
-    info.size = (uint32_t)MIN(sizeof info, (size_t)*len);
     memcpy(val, &info, info.size);
     *len = info.size;
     return 0;

@@ -2,6 +2,7 @@
 // Options and requests. The kernel keeps them all, on the twin; what matters to the ring is
 // mirrored, and what a ring cannot do exactly brings the connection back first.
 #include "base/clock.h"
+#include "base/reach.h"
 #include "base/sys.h"
 #include "sock/carrier.h"
 #include "sock/info.h"
@@ -61,9 +62,29 @@ static bool is_twins(int level, int name)
     }
 }
 
+static bool is_readable(const void *p, size_t n)
+{
+    return reach(p, n, REACH_READ) == n;
+}
+
+static bool is_int(const void *val)
+{
+    return is_readable(val, sizeof(int));
+}
+
 static bool is_off(int name, const void *val, socklen_t len)
 {
-    return len == sizeof(int) && val && *(const int *)val == 0 && name != SO_PEEK_OFF;
+    return len == sizeof(int) && is_int(val) && *(const int *)val == 0 && name != SO_PEEK_OFF;
+}
+
+// What is in the ring may be read there but where the kernel must have the whole stream: a peer
+// that is idle would keep it from the reader.
+static void to_twin(struct conn *c, int fd, bool unread_too, const char *reason)
+{
+    if (unread_too || c->stage < CONN_FRESH)
+        sock_hand_over(c, fd, reason);
+    else if (c->stage != CONN_RAW)
+        conn_go_back(c, fd, false, clock_now_ns() + NS_PER_S, reason);
 }
 
 static int64_t timeout_ns(int fd, int name)
@@ -99,8 +120,8 @@ static int set_shunt(struct conn *c, int fd, int name, const void *val, socklen_
 {
     if (name != SHUNT_LEAVE)
         return -ENOPROTOOPT;
-    if (!val || len != sizeof(int))
-        return -EINVAL;
+    if (!is_int(val) || len != sizeof(int))
+        return is_int(val) ? -EINVAL : -EFAULT;
     sock_enter();
     if (*(const int *)val) {
         conn_advance(c, fd);
@@ -119,7 +140,7 @@ int sock_setsockopt(struct conn *c, int fd, int level, int name, const void *val
     if (is_twins(level, name) && !is_off(name, val, len) && c->stage <= CONN_LISTEN)
         c->kernel_only = true; // inherited by what is accepted
     if (is_twins(level, name) && !is_off(name, val, len))
-        sock_hand_over(c, fd, "a socket option that only the kernel knows");
+        to_twin(c, fd, level == IPPROTO_TCP, "a socket option that only the kernel knows");
     err = c->carrier->setsockopt(c, fd, level, name, val, len);
     if (!err && c->end && is_mirrored(level, name))
         opts_mirror(c->end, c->carrier->twin ? fd : c->shadow);
@@ -145,7 +166,7 @@ int sock_setfl(struct conn *c, int fd, int flags)
     int err;
 
     if (flags & O_ASYNC)
-        sock_hand_over(c, fd, by_signal);
+        to_twin(c, fd, false, by_signal);
     err = sys_fcntl(fd, F_SETFL, c->ears >= 0 ? flags | O_NONBLOCK : flags);
     if (!err)
         note_nonblock(c, flags & O_NONBLOCK);
@@ -156,9 +177,9 @@ int sock_ioctl(struct conn *c, int fd, unsigned long request, void *arg)
 {
     int err;
 
-    if (request == FIOASYNC && arg && *(int *)arg)
-        sock_hand_over(c, fd, by_signal);
-    if (request == FIONBIO && c->ears >= 0) {
+    if (request == FIOASYNC && is_int(arg) && *(int *)arg)
+        to_twin(c, fd, false, by_signal);
+    if (request == FIONBIO && c->ears >= 0 && is_int(arg)) {
         note_nonblock(c, *(int *)arg);
         return 0;
     }
@@ -211,7 +232,7 @@ int sock_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t 
 {
     int err;
 
-    if (addr && len >= sizeof addr->sa_family && addr->sa_family == AF_UNSPEC)
+    if (len >= sizeof addr->sa_family && is_readable(addr, len) && addr->sa_family == AF_UNSPEC)
         return disconnect(c, fd, addr, len);
     err = wire_connect(c, fd, addr, len);
     if (err != -EOPNOTSUPP)

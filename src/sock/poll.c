@@ -373,6 +373,8 @@ static bool is_ours(int fd)
 
 bool sock_poll_ours(const struct pollfd *fds, nfds_t n)
 {
+    if (n > FDTAB_SIZE || reach(fds, n * sizeof *fds, REACH_WRITE) < n * sizeof *fds)
+        return false; // the kernel says what is wrong
     for (nfds_t i = 0; i < n; i++)
         if (is_ours(fds[i].fd))
             return true;
@@ -409,7 +411,7 @@ static int poll_all(struct pollfd *fds, nfds_t n, const struct timespec *timeout
     int found = ready_begin(&p.call, timeout, mask);
 
     if (found || n > INT_MAX)
-        return -EINVAL;
+        return found ? found : -EINVAL;
     found = n > ON_STACK ? allocate(&p) : 0;
     if (found)
         return found;

@@ -4,6 +4,7 @@
 #define SHUNT_SOCK_READY_H
 
 #include "base/clock.h"
+#include "base/reach.h"
 #include "sock/thread.h"
 
 #include <errno.h>
@@ -39,10 +40,12 @@ static inline uint32_t ready_handlers(void)
     return sock_thread.interrupts + sock_thread.restarts;
 }
 
-// 0, or -EINVAL for a timeout that is none.
+// 0, or -EINVAL for a timeout that is none, -EFAULT for one that cannot be read.
 static inline int ready_begin(struct ready_call *call, const struct timespec *timeout,
                               const sigset_t *mask)
 {
+    if (timeout && reach(timeout, sizeof *timeout, REACH_READ) < sizeof *timeout)
+        return -EFAULT;
     if (timeout &&
         (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= (long)NS_PER_S))
         return -EINVAL;

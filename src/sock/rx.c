@@ -52,29 +52,38 @@ static size_t target(const struct job *j)
 
 // ---- the ring ----
 
-// Takes n bytes that are there.
-static void take(struct job *j, size_t n)
+// Takes n bytes that are there: fewer where the program's memory ends, -EFAULT for none.
+static ssize_t take(struct job *j, size_t n)
 {
     struct chan *ch = &j->c->chan;
     struct chan_rx *rx = &j->c->end->rx;
+    bool discard = j->flags & MSG_TRUNC; // tcp(7)
+    size_t done = 0;
 
-    while (n > 0) {
-        size_t piece = MIN(n, PIECE_BYTES);
+    while (done < n) {
+        size_t piece = MIN(n - done, PIECE_BYTES);
+        size_t found = discard ? piece : iov_reach(&j->p, piece, REACH_WRITE);
 
-        if (j->flags & MSG_TRUNC)
-            iov_skip(&j->p, piece); // tcp(7): the bytes are discarded
+        if (unlikely(!found))
+            return done ? (ssize_t)done : -EFAULT;
+        if (discard)
+            iov_skip(&j->p, found);
         else
-            iov_scatter(&j->p, chan_rx_at(ch, rx), piece);
-        chan_consumed(ch, rx, piece);
-        n -= piece;
+            iov_scatter(&j->p, chan_rx_at(ch, rx), found);
+        chan_consumed(ch, rx, found);
+        done += found;
     }
+    return (ssize_t)done;
 }
 
-static void peek(struct job *j, size_t n)
+static ssize_t peek(struct job *j, size_t n)
 {
     struct iov_pos p = j->p;
+    size_t found = j->flags & MSG_TRUNC ? n : iov_reach(&p, n, REACH_WRITE);
 
-    iov_scatter(&p, chan_rx_at(&j->c->chan, &j->c->end->rx), n);
+    if (!(j->flags & MSG_TRUNC))
+        iov_scatter(&p, chan_rx_at(&j->c->chan, &j->c->end->rx), found);
+    return found ? (ssize_t)found : -EFAULT;
 }
 
 // -EPROTO as chan_avail().
@@ -106,7 +115,7 @@ static ssize_t ring_get_locked(struct job *j)
 {
     struct conn *c = j->c;
     int64_t avail;
-    size_t n;
+    ssize_t n;
 
     if (!conn_rx_ring(c))
         return -ECANCELED;
@@ -117,14 +126,12 @@ static ssize_t ring_get_locked(struct job *j)
         return ring_empty(j);
     if (unlikely(!c->carrier->twin) && unlikely(wire_is_urgent(c)))
         return -ECANCELED;
-    n = MIN((size_t)avail, j->p.left);
-    if (j->flags & MSG_PEEK) {
-        peek(j, n);
-        return (ssize_t)n;
-    }
-    take(j, n);
-    count_bytes(c, conn_lane(c), n);
-    return (ssize_t)n;
+    if (j->flags & MSG_PEEK)
+        return peek(j, MIN((size_t)avail, j->p.left));
+    n = take(j, MIN((size_t)avail, j->p.left));
+    if (likely(n > 0))
+        count_bytes(c, conn_lane(c), (size_t)n);
+    return n;
 }
 
 static ssize_t ring_get(struct job *j)
@@ -237,8 +244,6 @@ ssize_t conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, i
     ssize_t n = iov_begin(&j.p, iov, iovcnt);
     int err;
 
-    if (!n && unlikely(iov_is_bad(&j.p)) && !(flags & MSG_TRUNC))
-        n = -EFAULT;
     if (n || (!j.p.left && conn_rx_ring(c)))
         return n;
     if (unlikely(c->end && end_has(c->end, END_BROKEN)))

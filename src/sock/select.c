@@ -47,6 +47,16 @@ static int words(const struct sets *s)
     return (s->n + WORD_BITS - 1) / WORD_BITS;
 }
 
+static bool within_reach(const struct sets *s)
+{
+    size_t bytes = (size_t)words(s) * sizeof(unsigned long);
+
+    for (int i = 0; i < SETS; i++)
+        if (s->bits[i] && reach(s->bits[i], bytes, REACH_WRITE) < bytes)
+            return false;
+    return true;
+}
+
 static bool has(const struct sets *s, int set, int fd)
 {
     return s->bits[set] && (s->bits[set][fd / WORD_BITS] >> fd % WORD_BITS & 1);
@@ -153,7 +163,7 @@ bool sock_select_ours(int n, const fd_set *r, const fd_set *w, const fd_set *e)
     struct sets s = sets_of(n, (fd_set *)r, (fd_set *)w, (fd_set *)e);
     struct pollfd f = {0};
 
-    if (n < 0)
+    if (n < 0 || !within_reach(&s))
         return false;
     for (int i = 0; i < words(&s); i++) {
         for (unsigned long left = any_word(&s, i); left; left &= left - 1) {
@@ -174,7 +184,7 @@ int sock_pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *
     int n_fds, found = ready_begin(&call, timeout, mask);
 
     if (found || n < 0)
-        return -EINVAL;
+        return found ? found : -EINVAL;
     n_fds = count_fds(&s);
     if (n_fds > ON_STACK)
         fds = mmap(NULL, (size_t)n_fds * sizeof *fds, PROT_READ | PROT_WRITE,

@@ -29,22 +29,25 @@ static void count_bytes(struct conn *c, int lane, size_t n)
 
 // ---- the ring ----
 
-// Copies what fits. Bytes, 0 for a full ring, -EPROTO.
+// Copies what fits and can be read. Bytes, 0 for a full ring, -EPROTO, -EFAULT.
 static ssize_t put(struct conn *c, struct iov_pos *p)
 {
     struct chan_tx *tx = &c->end->tx;
     size_t done = 0;
 
     while (p->left) {
-        size_t n = MIN(p->left, PIECE_BYTES);
+        size_t n = MIN(p->left, PIECE_BYTES), found;
         int64_t room = conn_may_put(c) ? chan_room(&c->chan, tx, n) : 0;
 
         if (room <= 0)
             return room < 0 ? room : (ssize_t)done;
         n = MIN(n, (size_t)room);
-        iov_gather(p, chan_tx_at(&c->chan, tx), n);
-        chan_commit(&c->chan, tx, n);
-        done += n;
+        found = iov_reach(p, n, REACH_READ);
+        if (unlikely(!found))
+            return done ? (ssize_t)done : -EFAULT;
+        iov_gather(p, chan_tx_at(&c->chan, tx), found);
+        chan_commit(&c->chan, tx, found);
+        done += found;
     }
     return (ssize_t)done;
 }
@@ -214,8 +217,6 @@ ssize_t conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, i
     size_t total;
     ssize_t n = iov_begin(&p, iov, iovcnt);
 
-    if (!n && unlikely(iov_is_bad(&p)))
-        n = -EFAULT;
     if (n)
         return n;
     if (unlikely(flags & ~RING_FLAGS) && c->carrier->twin)

@@ -3,7 +3,14 @@
 #include "common/sock.h"
 
 #include <limits.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/uio.h>
+
+#define PAGE 65536 // of any machine
 
 // volatile, so that the compiler does not see the mistakes that the cases make.
 static void *volatile bad_memory = (void *)16;
@@ -91,6 +98,96 @@ static void write_from_bad_memory(struct conn *c)
     REQUIRE_ERRNO(write(c->fd, bad_memory, 50), EFAULT);
     conn_write(c, 50);
     REQUIRE_EQ(peer_do(c, op_read, 50), 50);
+}
+
+// The last n bytes of a page that ends where memory does.
+static char *end_of_memory(size_t n)
+{
+    char *at = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(at != MAP_FAILED);
+    REQUIRE_EQ(mprotect(at + PAGE, PAGE, PROT_NONE), 0);
+    return at + PAGE - n;
+}
+
+// The kernel says EFAULT or how far it came, as it is just cutting the bytes; none is lost.
+static void read_over_the_end_of_memory(struct conn *c)
+{
+    char *buf = end_of_memory(30);
+    peer_do(c, op_write, 50);
+    conn_await(c, 50);
+    ssize_t n = read(c->fd, buf, 50);
+    REQUIRE((n == -1 && errno == EFAULT) || (n > 0 && n <= 30));
+    if (n > 0)
+        conn_check(c, buf, (size_t)n);
+    conn_read(c, n > 0 ? 50 - (size_t)n : 50);
+}
+
+static void write_over_the_end_of_memory(struct conn *c)
+{
+    char *buf = end_of_memory(30);
+    conn_next(c, buf, 30);
+    ssize_t n = write(c->fd, buf, 50);
+    REQUIRE((n == -1 && errno == EFAULT) || (n > 0 && n <= 30));
+    if (n > 0)
+        c->tx += (size_t)n;
+    conn_write(c, 20);
+    REQUIRE_EQ(peer_do(c, op_read, n > 0 ? n + 20 : 20), n > 0 ? n + 20 : 20);
+}
+
+// A buffer that was good once is no better for it when it is gone.
+static void buffers_that_are_gone(struct conn *c)
+{
+    char *buf = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(buf != MAP_FAILED);
+    conn_next(c, buf, 4 * PAGE);
+    REQUIRE_EQ(write(c->fd, buf, 4 * PAGE), 4 * PAGE);
+    c->tx += 4 * PAGE;
+    REQUIRE_EQ(peer_do(c, op_read, 4 * PAGE), 4 * PAGE);
+    peer_do(c, op_write, 10);
+    conn_await(c, 10);
+    REQUIRE_EQ(recv(c->fd, buf, 10, MSG_PEEK), 10);
+    REQUIRE_EQ(mprotect(buf, PAGE, PROT_READ), 0);
+    REQUIRE_ERRNO(read(c->fd, buf, 10), EFAULT);
+    REQUIRE_ERRNO(recv(c->fd, buf, 10, MSG_PEEK), EFAULT);
+    REQUIRE_EQ(munmap(buf, 4 * PAGE), 0);
+    REQUIRE_ERRNO(write(c->fd, buf, 10), EFAULT);
+    REQUIRE_ERRNO(read(c->fd, buf, 10), EFAULT);
+    conn_read(c, 10);
+    conn_write(c, 10);
+    REQUIRE_EQ(peer_do(c, op_read, 10), 10);
+}
+
+// Everything else that a call can be told to read or to fill.
+static void bad_pointers(struct conn *c)
+{
+    int fd = c->fd, ep = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT};
+    char *gone = end_of_memory(0);
+    socklen_t len = sizeof(int);
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    peer_do(c, op_write, 10);
+    conn_await(c, 10);
+    REQUIRE_ERRNO(readv(fd, (void *)gone, 1), EFAULT);
+    REQUIRE_ERRNO(writev(fd, (void *)gone, 1), EFAULT);
+    REQUIRE_ERRNO(sendmsg(fd, (void *)gone, 0), EFAULT);
+    REQUIRE_ERRNO(recvmsg(fd, (void *)gone, 0), EFAULT);
+    REQUIRE_ERRNO(sendmmsg(fd, (void *)gone, 1, 0), EFAULT);
+    REQUIRE_ERRNO(recvmmsg(fd, (void *)gone, 1, 0, NULL), EFAULT);
+    REQUIRE_ERRNO(poll((void *)gone, 1, 0), EFAULT);
+    REQUIRE_ERRNO(poll((void *)gone, (nfds_t)negative, 0), EINVAL);
+    REQUIRE_ERRNO(select(fd + 1, &set, (void *)gone, NULL, NULL), EFAULT);
+    REQUIRE_ERRNO(epoll_ctl(ep, EPOLL_CTL_ADD, fd, (void *)gone), EFAULT);
+    REQUIRE_EQ(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev), 0);
+    REQUIRE_ERRNO(epoll_wait(ep, (void *)gone, 1, 1000), EFAULT);
+    REQUIRE_ERRNO(ioctl(fd, FIONREAD, gone), EFAULT);
+    REQUIRE_ERRNO(ioctl(fd, FIONBIO, gone), EFAULT);
+    REQUIRE_ERRNO(setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, gone, sizeof(int)), EFAULT);
+    REQUIRE_ERRNO(getsockopt(fd, SOL_SOCKET, SO_ERROR, gone, &len), EFAULT);
+    REQUIRE_ERRNO(connect(fd, (void *)gone, sizeof(struct sockaddr_in)), EFAULT);
+    conn_read(c, 10);
+    close(ep);
 }
 
 static void bad_fds(struct conn *c)
@@ -262,6 +359,10 @@ static const struct sock_case cases[] = {
     CASE(zero_length_read),
     CASE(read_into_bad_memory),
     CASE(write_from_bad_memory),
+    CASE(read_over_the_end_of_memory),
+    CASE(write_over_the_end_of_memory),
+    CASE(buffers_that_are_gone),
+    CASE(bad_pointers),
     CASE(bad_fds),
     CASE(no_seeking),
     CASE(preadv2_at_current_position),
