@@ -517,6 +517,11 @@ void cm_wire_urgent(const struct chan *chan)
     request(chan, NET_URG);
 }
 
+int cm_wire_congestion(const char *name)
+{
+    return tcp_cc_named(name);
+}
+
 int cm_wire_set(const struct chan *chan, enum cm_wire_option option, uint64_t value)
 {
     return net_set(tcp_lane_net(chan), clock_now_ns() + NS_PER_S, tcp_lane_sock(chan),

@@ -114,6 +114,9 @@ void cm_wire_shut_rx(const struct chan *chan);
 // The last byte that was put into the ring is urgent.
 void cm_wire_urgent(const struct chan *chan);
 
+// What CM_WIRE_CC is to be for an algorithm; -1: the engine has none of that name.
+int cm_wire_congestion(const char *name);
+
 int cm_wire_set(const struct chan *chan, enum cm_wire_option option, uint64_t value);
 
 struct cm_wire_info {

@@ -48,6 +48,9 @@ int wire_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t 
 // A listener was made: its stacks listen, too, where the rule wants it. Not inside.
 void wire_listen(struct conn *c, int fd, int backlog);
 
+// A listener that has ears loses them: the kernel alone serves it. Not inside.
+void wire_unlisten(struct conn *c, int fd);
+
 // connect(AF_UNSPEC): a reset, and the socket is as new. Not inside. 0 or -errno.
 int wire_disconnect(struct conn *c, int fd);
 

@@ -41,6 +41,7 @@ struct conn {
     bool registered;                // shuntd counts this process among the channel's holders
     _Atomic bool epoll_up;          // the epoll sets watch the bell (epoll.c)
     bool inherited;       // others may hold the socket without knowing our end: never offered
+    bool dressed;         // a listener with ears: options that accepted ones must be given
     bool kernel_only;     // not connected yet: has options that its connections must keep
     struct conn_far *far; // of a mirrored channel (mirror.h); NULL: the peer shares it
     struct sock_end *end; // NULL before the first use and for listeners

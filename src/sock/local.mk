@@ -42,4 +42,5 @@ libsock_la_SOURCES = \
 	src/sock/thread.h src/sock/thread.c \
 	src/sock/tx.c \
 	src/sock/wait.c \
-	src/sock/wire.h src/sock/wire.c src/sock/wire_open.c src/sock/wire_relay.c
+	src/sock/wire.h src/sock/wire.c src/sock/wire_open.c \
+	src/sock/wire_dress.c src/sock/wire_relay.c

@@ -137,11 +137,16 @@ int sock_setsockopt(struct conn *c, int fd, int level, int name, const void *val
 
     if (level == SOL_SHUNT)
         return set_shunt(c, fd, name, val, len);
-    if (is_twins(level, name) && !is_off(name, val, len) && c->stage <= CONN_LISTEN)
-        c->kernel_only = true; // inherited by what is accepted
-    if (is_twins(level, name) && !is_off(name, val, len))
+    if (is_twins(level, name) && !is_off(name, val, len)) {
+        if (!c->carrier->twin)
+            return -EOPNOTSUPP; // there is no kernel's socket to do it
+        if (c->stage <= CONN_LISTEN)
+            c->kernel_only = true; // inherited by what is accepted
+        wire_unlisten(c, fd);
         to_twin(c, fd, level == IPPROTO_TCP, "a socket option that only the kernel knows");
+    }
     err = c->carrier->setsockopt(c, fd, level, name, val, len);
+    c->dressed |= c->ears >= 0; // accepted ones have it, too
     if (!err && c->end && is_mirrored(level, name))
         opts_mirror(c->end, c->carrier->twin ? fd : c->shadow);
     return err;

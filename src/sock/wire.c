@@ -183,7 +183,7 @@ static int wire_name(struct conn *c, int fd, bool peer, struct sockaddr *addr, s
 // ---- options ----
 
 // One that was accepted has no shadow until somebody asks for an option.
-static int shadow_of(struct conn *c)
+int wire_shadow(struct conn *c)
 {
     int fd;
 
@@ -259,7 +259,7 @@ static int wire_getsockopt(struct conn *c, int fd, int level, int name, void *va
         return sys_getsockopt(fd, level, name, val, len);
     if (level == IPPROTO_TCP && (name == TCP_INFO || name == TCP_MAXSEG))
         return give_tcp(c, name, val, len);
-    return sys_getsockopt(shadow_of(c), level, name, val, len);
+    return sys_getsockopt(wire_shadow(c), level, name, val, len);
 }
 
 // What the engine knows, too: its unit is the kernel's times scale.
@@ -281,7 +281,21 @@ static const struct mirrored {
     {IPPROTO_IPV6, IPV6_TCLASS, CM_WIRE_TOS, 1},
 };
 
-static void tell_engine(struct conn *c, int level, int name)
+// Algorithms that only the kernel has leave the engine with its own.
+static void tell_congestion(struct conn *c)
+{
+    char name[16] = "";
+    socklen_t n = sizeof name - 1;
+    int index;
+
+    if (sys_getsockopt(c->shadow, IPPROTO_TCP, TCP_CONGESTION, name, &n))
+        return;
+    index = cm_wire_congestion(name);
+    if (index >= 0)
+        cm_wire_set(&c->chan, CM_WIRE_CC, (uint64_t)index);
+}
+
+void wire_tell(struct conn *c, int level, int name)
 {
     for (size_t i = 0; i < ARRAY_LEN(mirrored); i++) {
         const struct mirrored *m = &mirrored[i];
@@ -292,6 +306,8 @@ static void tell_engine(struct conn *c, int level, int name)
             !sys_getsockopt(c->shadow, level, name, &value, &n) && value >= 0)
             cm_wire_set(&c->chan, m->option, (uint64_t)value * m->scale);
     }
+    if (level == IPPROTO_TCP && name == TCP_CONGESTION)
+        tell_congestion(c);
 }
 
 // Those of sock that are not what a new socket has.
@@ -311,7 +327,7 @@ void wire_options(int sock, struct cm_wire_options *out)
     }
 }
 
-static void note_linger(struct conn *c, int fd)
+void wire_note_linger(struct conn *c, int fd)
 {
     struct linger linger = {0};
     socklen_t n = sizeof linger;
@@ -340,16 +356,16 @@ static bool is_lifelines(int level, int name)
 static int wire_setsockopt(struct conn *c, int fd, int level, int name, const void *val,
                            socklen_t len)
 {
-    int err = (int)sys_call(SYS_setsockopt, shadow_of(c), level, name, val, len);
+    int err = (int)sys_call(SYS_setsockopt, wire_shadow(c), level, name, val, len);
 
     if (err)
         return err;
     if (is_lifelines(level, name) && end_has(c->end, END_RELAYED))
         sys_call(SYS_setsockopt, fd, level, name, val, len);
     if (level == SOL_SOCKET && name == SO_LINGER)
-        note_linger(c, fd);
+        wire_note_linger(c, fd);
     else
-        tell_engine(c, level, name);
+        wire_tell(c, level, name);
     return 0;
 }
 

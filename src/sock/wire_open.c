@@ -268,7 +268,7 @@ int wire_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t 
     if (unlikely(!c->carrier->twin))
         return connect_again(c, fd, addr, len);
     if (likely(!policy_names_lane(self.policy, POLICY_LANE_TCP)) || c->stage != CONN_NEW ||
-        c->inherited || !is_address(addr, len))
+        c->inherited || c->kernel_only || !is_address(addr, len))
         return -EOPNOTSUPP;
     c->family = (uint8_t)family_of(fd);
     if (c->family != addr->sa_family)
@@ -308,7 +308,7 @@ void wire_listen(struct conn *c, int fd, int backlog)
     socklen_t n = sizeof local;
     int err;
 
-    if (likely(!policy_names_lane(self.policy, POLICY_LANE_TCP)) || c->ears >= 0)
+    if (likely(!policy_names_lane(self.policy, POLICY_LANE_TCP)) || c->ears >= 0 || c->kernel_only)
         return;
     c->role = POLICY_SERVER;
     c->family = (uint8_t)family_of(fd);
@@ -321,6 +321,7 @@ void wire_listen(struct conn *c, int fd, int backlog)
                          clock_now_ns() + c->rule.deadline_ms * NS_PER_MS, &c->ears, why);
     if (!err) {
         fdtab_set(c->ears, FD_OWN, NULL);
+        c->dressed = wire_is_dressed(fd);
         // who accepts must not be caught in the kernel's accept while the ears hear something
         sys_fcntl(fd, F_SETFL, sys_fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
     }
@@ -332,10 +333,25 @@ void wire_listen(struct conn *c, int fd, int backlog)
     sock_leave();
 }
 
+void wire_unlisten(struct conn *c, int fd)
+{
+    if (likely(c->ears < 0))
+        return;
+    sock_enter();
+    sock_lock(&self.lock, false);
+    fdtab_set(c->ears, FD_NONE, NULL);
+    sys_close(c->ears);
+    c->ears = -1;
+    if (!c->nonblock)
+        sys_fcntl(fd, F_SETFL, sys_fcntl(fd, F_GETFL, 0) & ~O_NONBLOCK);
+    sock_unlock(&self.lock, false);
+    sock_leave();
+}
+
 // ---- accepting ----
 
 // The number of what the ears heard, or -EAGAIN, -errno.
-static int hear(struct conn *listener, int flags)
+static int hear(struct conn *listener, int listener_fd, int flags)
 {
     struct chan chan = {.bell = -1};
     struct conn *c;
@@ -363,6 +379,8 @@ static int hear(struct conn *listener, int flags)
         conn_close(fd);
         return err;
     }
+    if (unlikely(listener->dressed))
+        wire_dress(c, fd, listener_fd);
     if (!(flags & SOCK_CLOEXEC))
         sys_fcntl(fd, F_SETFD, 0);
     if (flags & SOCK_NONBLOCK)
@@ -376,7 +394,7 @@ static int try_accept(struct conn *c, int fd, struct sockaddr *addr, socklen_t *
     int got;
 
     sock_enter();
-    got = hear(c, flags);
+    got = hear(c, fd, flags);
     sock_leave();
     if (got == -EAGAIN) {
         got = (int)sys_call(SYS_accept4, fd, addr, len, flags);

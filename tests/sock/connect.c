@@ -166,8 +166,9 @@ static void mapped_client_of_v4_listener(struct conn *unused)
 {
     struct sockaddr_in addr;
     struct sockaddr_in6 mapped = {.sin6_family = AF_INET6};
-    int listener = sock_listen(&addr), fd = socket(AF_INET6, SOCK_STREAM, 0);
-    REQUIRE_EQ(inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr), 1);
+    int listener = sock_listen_there(&addr), fd = socket(AF_INET6, SOCK_STREAM, 0);
+    REQUIRE_EQ(inet_pton(AF_INET6, "::ffff:0.0.0.0", &mapped.sin6_addr), 1);
+    memcpy(mapped.sin6_addr.s6_addr + 12, &addr.sin_addr, sizeof(addr.sin_addr));
     mapped.sin6_port = addr.sin_port;
     if (fd < 0)
         sock_skip("no IPv6 here");

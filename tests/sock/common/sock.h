@@ -133,8 +133,10 @@ int64_t op_nothing(struct conn *self, int64_t unused);
 // A listening socket on 127.0.0.1, in mode rdma on $VM_PEER, in mode tcp on this host's address, on
 // a port that the kernel chose; its address into addr.
 int sock_listen(struct sockaddr_in *addr);
-// The same, in mode tcp on the other host, which is the network namespace of SOCK_PEER_NS: this
-// host's case then connects, and what is under test is its end.
+// Where that is.
+in_addr_t sock_address(void);
+// As sock_listen(), in mode tcp on the other host, which is the network namespace of SOCK_PEER_NS:
+// this host's case then connects, and what is under test is its end.
 int sock_listen_there(struct sockaddr_in *addr);
 // In mode tcp from the host that addr is not on.
 int sock_connect(const struct sockaddr_in *addr);
