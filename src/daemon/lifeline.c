@@ -28,6 +28,7 @@ struct wire {
     uint32_t sock;
     struct watch watch;   // our end of the lifeline; of a listener: the ears
     int bell;             // -1: a listener
+    struct list kin;      // listeners on one address (SO_REUSEPORT) share a socket of the stack
     bool full;            // a listener whose program does not take connections as fast as they come
     uint64_t cookie;      // SO_COOKIE of the program's end
     struct ip_addr local; // with port what shuntd holds for it
@@ -47,6 +48,7 @@ static struct wire *wire_new(struct keeper *k)
         return NULL;
     *w = (struct wire){.keeper = k, .sock = NET_NONE, .bell = -1, .chunk_fd = -1, .watch.fd = -1};
     list_init(&w->link);
+    list_init(&w->kin);
     return w;
 }
 
@@ -101,7 +103,11 @@ static void wire_close(struct wire *w, uint32_t request)
 {
     struct keeper *k = w->keeper;
 
-    net_request(k->net, clock_now_ns(), w->sock, request);
+    if (list_empty(&w->kin))
+        net_request(k->net, clock_now_ns(), w->sock, request);
+    else
+        k->by_sock[w->sock] = list_entry(w->kin.prev, struct wire, kin);
+    list_del(&w->kin);
     if (w->port)
         tell_letgo(w);
     wire_free(w);
@@ -290,16 +296,33 @@ static bool has_room(struct wire *listener)
     return false;
 }
 
-static void accept_all(struct wire *listener)
+// Whose turn it is after last; NULL: nobody has room.
+static struct wire *next_turn(struct wire *last)
 {
-    struct net *n = listener->keeper->net;
+    struct wire *w = last;
+
+    do {
+        w = list_entry(w->kin.next, struct wire, kin);
+        if (!w->full && has_room(w))
+            return w;
+    } while (w != last);
+    return NULL;
+}
+
+// last: of those that share the listener, the one that got a connection last.
+static void accept_all(struct wire *last)
+{
+    struct keeper *k = last->keeper;
+    struct wire *w;
     uint32_t sock;
 
-    net_arm(n, listener->sock);
-    while (!listener->full && has_room(listener)) {
-        if (net_accept(n, clock_now_ns() + LOCK_NS, listener->sock, &sock))
+    net_arm(k->net, last->sock);
+    while ((w = next_turn(last)) != NULL) {
+        if (net_accept(k->net, clock_now_ns() + LOCK_NS, last->sock, &sock))
             return;
-        if (!hand_out(listener, sock))
+        k->by_sock[w->sock] = w;
+        last = w;
+        if (!hand_out(w, sock))
             return;
     }
 }
@@ -314,7 +337,7 @@ static void on_ears(struct watch *watch, uint32_t events)
     }
     w->full = false;
     loop_change(&w->keeper->loop, watch, 0);
-    accept_all(w);
+    accept_all(w->keeper->by_sock[w->sock]);
 }
 
 void lifeline_woken(struct wire *w)
@@ -325,19 +348,34 @@ void lifeline_woken(struct wire *w)
         accept_all(w);
 }
 
-// w gets the ears. 0 or -errno.
+static struct wire *listener_at(struct keeper *k, const struct ip_addr *local, uint16_t port)
+{
+    list_for_each (it, &k->wires) {
+        struct wire *w = list_entry(it, struct wire, link);
+
+        if (w->bell < 0 && w->port == port && ip_addr_equal(&w->local, local))
+            return w;
+    }
+    return NULL;
+}
+
+// w gets the ears. Where there is a listener already, the kernel has seen to it that this one may
+// share it. 0 or -errno.
 static int listen_by(struct wire *w, const struct keep_ask *ask, int ears)
 {
     const struct net_open o = open_of(ask);
-    uint32_t sock;
+    struct wire *kin = listener_at(w->keeper, &ask->local, ask->local_port);
+    uint32_t sock = kin ? kin->sock : NET_NONE;
     int err;
 
     w->watch = (struct watch){ears, on_ears};
     err = loop_add(&w->keeper->loop, &w->watch, 0);
-    if (!err)
+    if (!err && !kin)
         err = net_listen(w->keeper->net, clock_now_ns() + LOCK_NS, &o, ask->backlog, &sock);
     if (err)
         return err;
+    if (kin)
+        list_add_tail(&kin->kin, &w->kin);
     wire_joins(w, sock);
     w->local = ask->local;
     w->port = ask->local_port;
