@@ -26,6 +26,7 @@ struct keeper {
     struct list grave;         // the same, to be freed when the loop has done its round
     struct wire **by_sock;     // socks entries
     uint32_t socks;
+    struct accepting *accepting; // whose queue is being emptied (lifeline.c)
 };
 
 // The whole life of a keeper; sock: its end of the pair. Returns its exit status.

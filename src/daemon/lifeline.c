@@ -309,8 +309,9 @@ static struct wire *next_turn(struct wire *last)
     return NULL;
 }
 
-// last: of those that share the listener, the one that got a connection last.
-static void accept_all(struct wire *last)
+// Hands out what has been accepted, until there is no more. last: of those that share the listener,
+// the one that got a connection last.
+static void accept_each(struct wire *last)
 {
     struct keeper *k = last->keeper;
     struct wire *w;
@@ -325,6 +326,34 @@ static void accept_all(struct wire *last)
         if (!hand_out(w, sock))
             return;
     }
+}
+
+// A call of accept_all(); outer: the one within which it happens.
+struct accepting {
+    struct accepting *outer;
+    uint32_t sock;
+    bool again;
+};
+
+// net_accept() may drive the stack, and that wake the listener for the next connection: which has
+// to wait until this one is handed out.
+static void accept_all(struct wire *listener)
+{
+    struct keeper *k = listener->keeper;
+    struct accepting now = {k->accepting, listener->sock, true};
+
+    for (struct accepting *a = k->accepting; a; a = a->outer) {
+        if (a->sock == now.sock) {
+            a->again = true;
+            return;
+        }
+    }
+    k->accepting = &now;
+    while (now.again) {
+        now.again = false;
+        accept_each(k->by_sock[now.sock]);
+    }
+    k->accepting = now.outer;
 }
 
 static void on_ears(struct watch *watch, uint32_t events)
