@@ -78,8 +78,8 @@ static void take_rtt(struct in *in, const struct tcp_ack *ack)
     c->backoff = 0; // RFC 6298, 5.7: a new sample ends the back-off
 }
 
-// The window grows outside of recovery only; the ACK that ends a recovery was paid for by it. And only
-// by "each ACK received that cumulatively acknowledges new data" (RFC 5681, 3.1).
+// The window grows outside of recovery only; the ACK that ends a recovery was paid for by it. And
+// only by "each ACK received that cumulatively acknowledges new data" (RFC 5681, 3.1).
 static bool may_grow(uint8_t ca_state)
 {
     return ca_state <= TCP_CA_DISORDER || ca_state == TCP_CA_LOSS;
