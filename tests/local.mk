@@ -2,7 +2,7 @@
 # What the tree's own commands are made of; the rooms' tests have their own local.mk.
 EXTRA_DIST += \
 	tests/dev/lib.sh tests/dev/setup tests/dev/build tests/dev/test tests/dev/lint tests/dev/tap tests/dev/fuzz \
-	tests/dev/coverage tests/dev/cmocka \
+	tests/dev/coverage tests/dev/cmocka tests/dev/alone \
 	tests/lint/run tests/lint/self-test tests/lint/tree.py tests/lint/includes.py \
 	tests/lint/lengths.py tests/lint/words.py tests/lint/symbols.py
 EXTRA_DIST += tests/bench/run tests/bench/machine.py tests/bench/cases.py tests/bench/rounds.py \
