@@ -27,7 +27,7 @@ static bool is_tcp(int domain, int type, int protocol)
 
 SHUNT_EXPORT int socket(int domain, int type, int protocol)
 {
-    int fd = LIBC(socket)(domain, type, protocol);
+    int fd = SHIM_NUMBER(LIBC(socket)(domain, type, protocol));
 
     if (fd >= 0 && is_tcp(domain, type, protocol) && !shim_vforked() && sock_init())
         conn_made(fd, type);
@@ -70,14 +70,14 @@ SHUNT_EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
     if (has_ears(fd))
         return accept_either(fd, addr, len, 0);
-    return accepted(LIBC(accept)(fd, addr, len), 0, fd);
+    return accepted(SHIM_NUMBER(LIBC(accept)(fd, addr, len)), 0, fd);
 }
 
 SHUNT_EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
     if (has_ears(fd))
         return accept_either(fd, addr, len, flags);
-    return accepted(LIBC(accept4)(fd, addr, len, flags), flags, fd);
+    return accepted(SHIM_NUMBER(LIBC(accept4)(fd, addr, len, flags)), flags, fd);
 }
 
 SHUNT_EXPORT int listen(int fd, int backlog)
@@ -142,7 +142,7 @@ SHUNT_EXPORT int shutdown(int fd, int how)
 
 SHUNT_EXPORT int pidfd_getfd(int pidfd, int target, unsigned int flags)
 {
-    int fd = LIBC(pidfd_getfd)(pidfd, target, flags);
+    int fd = SHIM_NUMBER(LIBC(pidfd_getfd)(pidfd, target, flags));
 
     if (fd >= 0 && !shim_vforked() && sock_init())
         conn_adopt(fd);
@@ -161,7 +161,7 @@ static int doubled(int oldfd, int newfd)
 
 SHUNT_EXPORT int dup(int oldfd)
 {
-    return doubled(oldfd, LIBC(dup)(oldfd));
+    return doubled(oldfd, SHIM_NUMBER(LIBC(dup)(oldfd)));
 }
 
 // What newfd meant is about to end. False: it cannot be used (errno is set).
@@ -196,7 +196,7 @@ static int fcntl_known(int fd, int cmd, void *arg)
     switch (cmd) {
     case F_DUPFD:
     case F_DUPFD_CLOEXEC:
-        return doubled(fd, LIBC(fcntl)(fd, cmd, arg));
+        return doubled(fd, SHIM_NUMBER(LIBC(fcntl)(fd, cmd, arg)));
     case F_SETFL:
         c = shim_conn(fd);
         if (!c)
@@ -233,12 +233,39 @@ SHUNT_EXPORT int fcntl(int fd, int cmd, ...)
     va_start(ap, cmd);
     arg = va_arg(ap, void *);
     va_end(ap);
-    if (likely(!fdtab_word(fd)))
+    if (likely(!fdtab_word(fd) && cmd != F_DUPFD && cmd != F_DUPFD_CLOEXEC))
         return LIBC(fcntl)(fd, cmd, arg);
     return fcntl_known(fd, cmd, arg);
 }
 SHIM_ALIAS(__fcntl, fcntl);
 SHIM_ALIAS(fcntl64, fcntl);
+
+// ---- numbers of other kinds ----
+
+SHUNT_EXPORT int pipe(int ends[2])
+{
+    return SHIM_NUMBER(LIBC(pipe)(ends));
+}
+
+SHUNT_EXPORT int pipe2(int ends[2], int flags)
+{
+    return SHIM_NUMBER(LIBC(pipe2)(ends, flags));
+}
+
+SHUNT_EXPORT int socketpair(int domain, int type, int protocol, int ends[2])
+{
+    return SHIM_NUMBER(LIBC(socketpair)(domain, type, protocol, ends));
+}
+
+SHUNT_EXPORT int eventfd(unsigned int count, int flags)
+{
+    return SHIM_NUMBER(LIBC(eventfd)(count, flags));
+}
+
+SHUNT_EXPORT int timerfd_create(int clock, int flags)
+{
+    return SHIM_NUMBER(LIBC(timerfd_create)(clock, flags));
+}
 
 // ---- ends ----
 

@@ -117,12 +117,12 @@ static int made(int epfd)
 
 SHUNT_EXPORT int epoll_create(int size)
 {
-    return made(LIBC(epoll_create)(size));
+    return made(SHIM_NUMBER(LIBC(epoll_create)(size)));
 }
 
 SHUNT_EXPORT int epoll_create1(int flags)
 {
-    return made(LIBC(epoll_create1)(flags));
+    return made(SHIM_NUMBER(LIBC(epoll_create1)(flags)));
 }
 
 SHUNT_EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)

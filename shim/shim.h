@@ -56,6 +56,27 @@ static inline struct conn *shim_conn(int fd)
     return conn_get(fd);
 }
 
+// Has a call failed for want of numbers of which some were Shunt's? They are the program's now.
+static inline bool shim_made_room(void)
+{
+    int err = errno;
+    bool room = (err == EMFILE || err == ENFILE) && fdtab_limit() > 0 && !shim_vforked() &&
+                sock_make_room(err == EMFILE);
+
+    errno = err;
+    return room;
+}
+
+// What call, an expression, returns: a number, or something negative; tried once more if there is
+// room then.
+#define SHIM_NUMBER(call)                                                                          \
+    ({                                                                                             \
+        int number_ = (call);                                                                      \
+        if (unlikely(number_ < 0) && shim_made_room())                                             \
+            number_ = (call);                                                                      \
+        number_;                                                                                   \
+    })
+
 // May bytes of fd have to go by a ring one day?
 static inline bool shim_may_ring(int fd)
 {

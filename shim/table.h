@@ -40,8 +40,12 @@
     ROW(getpeername, "as getsockname") \
     ROW(pidfd_getfd, "the kernel's; the fd that came is looked at") \
     ROW(syscall, "the numbers of this table go to its functions, all others to the kernel") \
+    ROW(pipe, "the kernel's; tried again when numbers that Shunt holds were missing (EMFILE), as by all rows that make numbers") \
+    ROW(pipe2, "as pipe") \
+    ROW(socketpair, "as pipe; never TCP") \
+    ROW(eventfd, "as pipe") \
+    ROW(timerfd_create, "as pipe") \
     PASS(bind, "the twin is bound") \
-    PASS(socketpair, "never TCP") \
     PASS(bindresvport, "binds the twin") \
     PASS(isfdtype, "the twin's type") \
     PASS(sockatmark, "urgent data goes by the twin only") \

@@ -143,10 +143,18 @@ bool cm_owns_fd(const struct cm *cm, int fd);
 // The caller has made newfd of oldfd, the manager's own or a chunk's, and is about to lose oldfd.
 void cm_moved(struct cm *cm, int oldfd, int newfd);
 
-// Moves fd up to the top quarter of the fd range, or of 4096 where that is less (the kernel's table
-// is as long as the highest number), close-on-exec, closing the old number. Returns the new one, or
-// fd itself where there is no room above.
+// Moves fd up, close-on-exec, closing the old number: above the limit of open files where that is
+// small and can be lifted, else to the top quarter below it, or below 4096 where that is less (the
+// kernel's table is as long as the highest number). Returns the new number, or fd itself where there
+// is no room above.
 int cm_fd_up(int fd);
+
+// A copy of fd above the limit of open files, close-on-exec; -EMFILE: it cannot be lifted.
+int cm_fd_dup_over(int fd);
+bool cm_fd_is_over(int fd);
+
+// Above every number that these have given so far.
+int cm_fd_limit(void);
 
 // Is fd up there, and not a number that the program will want?
 bool cm_fd_is_up(int fd);

@@ -141,7 +141,7 @@ void set_kick(struct epoll_set *s)
         sys_write(s->kick, &one, sizeof one);
         return;
     }
-    fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    fd = (int)sys_call(SYS_eventfd2, 1, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0)
         return;
     s->kick = cm_fd_up(fd);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "sock/carrier.h"
 #include "sock/epoll.h"
 #include "sock/self.h"
 #include "sock/sock.h"
@@ -12,17 +13,17 @@
 #include <stdlib.h>
 
 #define HAND_OVER_NS (1 * NS_PER_S)
-#define OWN_LIMIT    4096
+#define GIVE_BACK_NS (50 * NS_PER_MS) // for one connection
+#define GIVE_BACK    16               // numbers at once
 
 bool sock_is_own(int fd)
 {
     return fdtab_kind(fd) == FD_OWN || (self.cm && cm_owns_fd(self.cm, fd)) || cm_wire_owns_fd(fd);
 }
 
-// The manager opens its socket where it will; cm_fd_up() says how far up.
 int sock_limit(void)
 {
-    return self.cm ? MAX(fdtab_limit(), OWN_LIMIT) : fdtab_limit();
+    return MAX(fdtab_limit(), cm_fd_limit());
 }
 
 // The fds of one connection beside its own.
@@ -60,25 +61,97 @@ static void moved(int oldfd, int newfd)
     }
 }
 
+static void note_moved(int oldfd, int newfd)
+{
+    sock_enter();
+    sock_lock(&self.lock, false);
+    moved(oldfd, newfd);
+    sock_unlock(&self.lock, false);
+    epoll_moved(oldfd, newfd);
+    sock_leave();
+}
+
 static int move_away(int fd)
 {
     int newfd;
 
     if (cm_wire_is_fixed(fd))
         return -EBUSY;
-    newfd = sys_fcntl(fd, F_DUPFD_CLOEXEC, fd + 1);
-
+    newfd = cm_fd_dup_over(fd);
+    if (newfd < 0)
+        newfd = sys_fcntl(fd, F_DUPFD_CLOEXEC, fd + 1);
     if (newfd < 0)
         newfd = sys_fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (newfd < 0)
         return -EBUSY;
+    note_moved(fd, newfd);
+    return 0;
+}
+
+// ---- where the program has run out of them ----
+
+// All that are among the program's go above its limit. How many did.
+static int move_over(void)
+{
+    int n = 0;
+
+    for (int fd = 0; fd < sock_limit() && !cm_fd_is_over(fd); fd++) {
+        int newfd;
+
+        if (!sock_is_own(fd) || cm_wire_is_fixed(fd))
+            continue;
+        newfd = cm_fd_dup_over(fd);
+        if (newfd < 0)
+            break;
+        note_moved(fd, newfd);
+        sys_close(fd);
+        n++;
+    }
+    return n;
+}
+
+// The bells of a connection that is back for good.
+static int drop_bells(struct conn *c)
+{
+    int *own[] = {&c->chan.bell, &c->chan.peer_bell}, n = 0;
+
     sock_enter();
     sock_lock(&self.lock, false);
-    moved(fd, newfd);
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        if (*own[i] < 0)
+            continue;
+        fdtab_set(*own[i], FD_NONE, NULL);
+        sys_close(*own[i]);
+        *own[i] = -1;
+        n++;
+    }
     sock_unlock(&self.lock, false);
-    epoll_moved(fd, newfd);
     sock_leave();
-    return 0;
+    return n;
+}
+
+// Some connections go back to the twin, to which they need no number. How many there are now.
+static int give_back(void)
+{
+    int n = 0;
+
+    for (int fd = 0; fd < fdtab_limit() && n < GIVE_BACK; fd++) {
+        struct conn *c = conn_get(fd);
+
+        if (!c)
+            continue;
+        if (c->chan.shared && c->carrier->twin && !c->far && c->chan.bell >= 0 &&
+            !conn_go_back(c, fd, false, clock_now_ns() + GIVE_BACK_NS,
+                          "the program needs the file descriptors"))
+            n += drop_bells(c);
+        conn_put(c);
+    }
+    return n;
+}
+
+bool sock_make_room(bool numbers)
+{
+    return self.cm && ((numbers && move_over()) || give_back());
 }
 
 // Standard streams are for stdio, which calls the kernel from inside libc.

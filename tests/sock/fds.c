@@ -2,10 +2,12 @@
 // File descriptors: dup(2) and kin, close(2) and kin, numbers that are used again.
 #include "common/sock.h"
 
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 static void dup_is_the_same_stream(struct conn *c)
 {
@@ -281,6 +283,127 @@ static void few_fds_are_taken(struct conn *c)
     close(fd);
 }
 
+static void limit_numbers(rlim_t soft, rlim_t hard)
+{
+    struct rlimit lim = {soft, hard};
+    REQUIRE_EQ(setrlimit(RLIMIT_NOFILE, &lim), 0);
+}
+
+// Takes what numbers there are; returns how many.
+static int take_numbers(void)
+{
+    int n = 0;
+    while (socket(AF_UNIX, SOCK_STREAM, 0) >= 0)
+        n++;
+    REQUIRE_EQ(errno, EMFILE);
+    return n;
+}
+
+static int count_numbers(int limit)
+{
+    int n = 0;
+    for (int fd = 0; fd < limit; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+// The program has each number below its limit that it has not used: before of them are.
+static void take_all_numbers(int limit, int before)
+{
+    REQUIRE_EQ(take_numbers(), limit - before);
+    REQUIRE_EQ(count_numbers(limit), limit);
+}
+
+static void io_at_the_limit(struct conn *c)
+{
+    REQUIRE_EQ(peer_do(c, op_write, 100 * KIB), 100 * KIB);
+    conn_read(c, 100 * KIB);
+    conn_write(c, 100);
+    REQUIRE_EQ(peer_do(c, op_read, 100), 100);
+}
+
+// The program has all numbers below its limit, as if there were no Shunt.
+static void all_numbers_are_the_programs(struct conn *c)
+{
+    struct rlimit lim;
+    int before = count_numbers(64);
+    REQUIRE_EQ(getrlimit(RLIMIT_NOFILE, &lim), 0);
+    limit_numbers(64, lim.rlim_max);
+    conn_warm(c);
+    take_all_numbers(64, before);
+    io_at_the_limit(c);
+    limit_numbers(90, lim.rlim_max);
+    take_all_numbers(90, 64);
+    io_at_the_limit(c);
+}
+
+// capabilities(7): without CAP_SYS_RESOURCE.
+static void drop_privilege(void)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct caps[2];
+    REQUIRE_EQ(syscall(SYS_capget, &head, caps), 0);
+    caps[0].effective &= ~(1U << CAP_SYS_RESOURCE);
+    caps[0].permitted &= ~(1U << CAP_SYS_RESOURCE);
+    REQUIRE_EQ(syscall(SYS_capset, &head, caps), 0);
+}
+
+// The same where nobody may lift the limit: a connection gives its numbers back.
+static void all_numbers_without_privilege(struct conn *c)
+{
+    int before = count_numbers(64);
+    limit_numbers(64, 64);
+    drop_privilege();
+    conn_warm(c);
+    peer_start(c, op_echo, 64); // it waits in a read, and hears of our wish there
+    take_all_numbers(64, before);
+    conn_write(c, 64);
+    conn_read(c, 64);
+    peer_finish(c);
+    io_at_the_limit(c);
+}
+
+// A server's life at the limit: accept() fails for want of numbers, then goes on.
+static void accept_at_the_limit(struct conn *c)
+{
+    struct sockaddr_in addr;
+    int listener = sock_listen(&addr), client, server, spare;
+    struct rlimit lim;
+    REQUIRE_EQ(getrlimit(RLIMIT_NOFILE, &lim), 0);
+    client = sock_connect(&addr);
+    limit_numbers(48, lim.rlim_max);
+    while ((spare = dup(listener)) >= 0)
+        server = spare;
+    REQUIRE_ERRNO(accept(listener, NULL, NULL), EMFILE);
+    close(server);
+    REQUIRE_EQ(accept(listener, NULL, NULL), server);
+    REQUIRE_EQ(write(client, "x", 1), 1);
+    REQUIRE_EQ(read(server, &(char){0}, 1), 1);
+    io_at_the_limit(c);
+}
+
+// Connections to the limit, each of them used: one end each here, the others in a process beside.
+static void connections_to_the_limit(struct conn *c)
+{
+    struct rlimit lim;
+    int pairs[20][2], before = count_numbers(64);
+    REQUIRE_EQ(getrlimit(RLIMIT_NOFILE, &lim), 0);
+    limit_numbers(64, lim.rlim_max);
+    for (int i = 0; i < 20; i++)
+        sock_pair(&pairs[i][0], &pairs[i][1]);
+    for (int round = 0; round < 10; round++)
+        for (int i = 0; i < 20; i++) {
+            REQUIRE_EQ(write(pairs[i][0], "ping", 4), 4);
+            REQUIRE_EQ(read(pairs[i][1], (char[4]){0}, 4), 4);
+        }
+    take_all_numbers(64, before + 40);
+    for (int i = 0; i < 20; i++) {
+        REQUIRE_EQ(write(pairs[i][1], "pong", 4), 4);
+        REQUIRE_EQ(read(pairs[i][0], (char[4]){0}, 4), 4);
+    }
+    io_at_the_limit(c);
+}
+
 static const struct sock_case cases[] = {
     CASE(dup_is_the_same_stream),
     CASE(close_of_the_first_keeps_the_copy),
@@ -303,5 +426,9 @@ static const struct sock_case cases[] = {
     CASE(huge_fd_number),
     CASE(fstat_says_socket),
     CASE(few_fds_are_taken),
+    CASE(all_numbers_are_the_programs, .flags = SOCK_NO_THREAD | SOCK_COLD),
+    CASE(all_numbers_without_privilege, .flags = SOCK_NO_THREAD | SOCK_COLD),
+    CASE(accept_at_the_limit, .flags = SOCK_NO_THREAD),
+    CASE(connections_to_the_limit, .flags = SOCK_NO_THREAD),
 };
 SOCK_TOPIC(fds);

@@ -105,6 +105,21 @@ _Atomic(_Atomic uint32_t *) *cm_own_spinners(struct cm *cm)
     return &own;
 }
 
+int cm_fd_dup_over(int fd)
+{
+    return -EMFILE;
+}
+
+bool cm_fd_is_over(int fd)
+{
+    return true;
+}
+
+int cm_fd_limit(void)
+{
+    return 0;
+}
+
 int cm_fd_up(int fd)
 {
     return fd;
