@@ -78,6 +78,7 @@ static uint32_t patience_bytes(const struct policy_outcome *outcome)
 static void sum_up(struct policy *policy)
 {
     policy->needs_interface = policy->needs_user = false;
+    policy->requires = policy->defaults.action == POLICY_REQUIRE;
     policy->patience_bytes = patience_bytes(&policy->defaults);
     policy->lanes_named = lanes_of(&policy->defaults);
     for (uint32_t i = 0; i < policy->n_rules; i++) {
@@ -86,6 +87,7 @@ static void sum_up(struct policy *policy)
         policy->needs_interface |= rule->match.interface != NULL;
         policy->needs_user |= rule->match.uid != ANY_UID;
         policy->lanes_named |= lanes_of(&rule->outcome);
+        policy->requires |= rule->outcome.action == POLICY_REQUIRE;
         policy->patience_bytes = MIN(policy->patience_bytes, patience_bytes(&rule->outcome));
     }
 }
@@ -180,6 +182,11 @@ bool policy_needs_user(const struct policy *policy)
 uint32_t policy_patience_bytes(const struct policy *policy)
 {
     return policy->patience_bytes;
+}
+
+bool policy_requires(const struct policy *policy)
+{
+    return policy->requires;
 }
 
 bool policy_names_lane(const struct policy *policy, enum policy_lane lane)

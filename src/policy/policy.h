@@ -149,6 +149,9 @@ bool policy_needs_user(const struct policy *policy);
 // falls under; 0 where some rule requires a lane.
 uint32_t policy_patience_bytes(const struct policy *policy);
 
+// True when some rule requires a lane.
+bool policy_requires(const struct policy *policy);
+
 // True when some rule, or the defaults, name lane.
 bool policy_names_lane(const struct policy *policy, enum policy_lane lane);
 

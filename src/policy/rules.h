@@ -15,7 +15,7 @@ struct policy {
     struct policy_outcome defaults;
     struct rule *rules;
     uint32_t n_rules;
-    bool needs_interface, needs_user;
+    bool needs_interface, needs_user, requires;
     uint32_t patience_bytes; // see policy_patience_bytes()
     uint8_t lanes_named;     // by any rule or the defaults, a bit each
     struct index index;

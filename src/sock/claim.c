@@ -123,6 +123,7 @@ static void mirror_options(struct conn *c, int fd)
 static void conn_refuse(struct conn *c, int fd)
 {
     log_error("rule \"%s\" requires a lane: %s", c->rule.rule_name, c->end->rec.reason);
+    c->refused = true;
     c->stage = CONN_RAW;
     conn_abort(c, fd);
 }

@@ -9,6 +9,7 @@
 #include "sock/fdtab.h"
 #include "sock/mirror.h"
 #include "sock/move.h"
+#include "sock/require.h"
 #include "sock/self.h"
 #include "shunt/info.h"
 
@@ -82,6 +83,7 @@ static void conn_free(struct conn *c)
     sock_lock(&self.lock, false);
     if (c->live && !atomic_load(&c->users) && !atomic_load(&c->fds)) {
         c->live = false;
+        require_over(c);
         if (c->registered)
             cm_drop(self.cm, c->cookie);
         list_del(&c->claimed);
@@ -157,6 +159,7 @@ void conn_connected(struct conn *c, int fd)
     c->role = POLICY_CLIENT;
     c->made_ns = clock_now_ns();
     c->stage = c->inherited ? CONN_RAW : CONN_FRESH;
+    require_begin(c);
 }
 
 void conn_accepted(int fd, int type_flags, struct conn *listener)
@@ -168,6 +171,7 @@ void conn_accepted(int fd, int type_flags, struct conn *listener)
     c->role = POLICY_SERVER;
     c->nonblock = type_flags & SOCK_NONBLOCK;
     c->made_ns = clock_now_ns();
+    require_begin(c);
 }
 
 struct conn *conn_wired(int fd, int type_flags, enum policy_role role)

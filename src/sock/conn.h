@@ -40,13 +40,15 @@ struct conn {
     bool live;                      // taken from the pool and not given back; under self.lock
     bool registered;                // shuntd counts this process among the channel's holders
     _Atomic bool epoll_up;          // the epoll sets watch the bell (epoll.c)
-    bool inherited;       // others may hold the socket without knowing our end: never offered
-    bool dressed;         // a listener with ears: options that accepted ones must be given
-    bool kernel_only;     // not connected yet: has options that its connections must keep
-    struct conn_far *far; // of a mirrored channel (mirror.h); NULL: the peer shares it
-    struct sock_end *end; // NULL before the first use and for listeners
-    struct chan chan;     // chan.shared NULL until CONN_MAPPED; blank when that is over
-    uint32_t generation;  // of chan; behind the end's: another process has ended the channel
+    bool inherited;          // others may hold the socket without knowing our end: never offered
+    _Atomic bool wants_lane; // may have to end without one (require.c)
+    _Atomic bool refused;    // was ended so, and the program not told yet
+    bool dressed;            // a listener with ears: options that accepted ones must be given
+    bool kernel_only;        // not connected yet: has options that its connections must keep
+    struct conn_far *far;    // of a mirrored channel (mirror.h); NULL: the peer shares it
+    struct sock_end *end;    // NULL before the first use and for listeners
+    struct chan chan;        // chan.shared NULL until CONN_MAPPED; blank when that is over
+    uint32_t generation;     // of chan; behind the end's: another process has ended the channel
 #define CONN_NO_CHANNEL UINT32_MAX       // it is blank
     struct policy_outcome rule;          // good from the first use on
     _Atomic uint64_t early_tx, early_rx; // bytes carried before there was an end to count them in
@@ -176,10 +178,6 @@ void conn_serve(struct conn *c, int fd);
 // The consumer's side of a move: if the producer has moved on and we have reached the mark,
 // follows. Inside, under rx_lock. True when it did.
 bool conn_follow(struct conn *c, int fd);
-
-// For connect() under a rule that requires a lane: waits until the channel is there or the rule's
-// deadline has passed. Not inside. 0 or -ECONNREFUSED.
-int conn_require(struct conn *c, int fd);
 
 // ---- data (tx.c, rx.c) ----
 

@@ -4,6 +4,7 @@
 #include "sock/epoll_set.h"
 #include "sock/mirror.h"
 #include "sock/move.h"
+#include "sock/require.h"
 #include "sock/self.h"
 #include "sock/sock.h"
 
@@ -23,8 +24,9 @@ struct wait {
     struct ready_call call;
     struct epoll_out out;
     struct pump_sleep pumped;
-    bool first; // no walk yet
-    bool over;  // the time is
+    uint64_t required_ns; // when rules that require lanes are to be kept next
+    bool first;           // no walk yet
+    bool over;            // the time is
     int due[DUE_MAX], n_due;
 };
 
@@ -275,7 +277,7 @@ static int kernel_wait(const struct wait *w, const struct timespec *t)
 
 static uint64_t longest_ns(const struct wait *w)
 {
-    uint64_t due_ns = w->pumped.deadline_ns, now_ns;
+    uint64_t due_ns = u64_min(w->pumped.deadline_ns, w->required_ns), now_ns;
 
     if (due_ns == CLOCK_NEVER)
         return set_longest_ns(w->set);
@@ -337,6 +339,7 @@ static int nap(struct wait *w)
     if (unlikely(s->sweep))
         set_sweep(s);
     advance_waiting(w);
+    w->required_ns = require_serve();
     epoll_take(&s->lock);
     if (!set_park(s)) {
         epoll_drop(&s->lock);

@@ -28,6 +28,7 @@ libsock_la_SOURCES = \
 	src/sock/number.c \
 	src/sock/opts.c \
 	src/sock/pass.c \
+	src/sock/require.h src/sock/require.c \
 	src/sock/peer.c \
 	src/sock/poll.c \
 	src/sock/ready.h \

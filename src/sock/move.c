@@ -584,28 +584,3 @@ int conn_tx_back(struct conn *c, int fd, bool nonblock, const char *reason)
     sock_leave();
     return back ? 0 : -EAGAIN;
 }
-
-// ---- require ----
-
-int conn_require(struct conn *c, int fd)
-{
-    uint64_t deadline_ns = clock_now_ns() + c->rule.deadline_ms * NS_PER_MS;
-
-    conn_decide(c, fd);
-    if (c->stage == CONN_FRESH || c->rule.action != POLICY_REQUIRE)
-        return 0;
-    sock_enter();
-    while ((c->stage == CONN_HOPEFUL || c->stage == CONN_CLAIMED) && clock_now_ns() < deadline_ns) {
-        if (c->stage == CONN_HOPEFUL)
-            conn_claim(c, fd, true);
-        conn_answers(NS_PER_MS);
-    }
-    sock_leave();
-    if (c->stage == CONN_MAPPED)
-        return 0;
-    log_error("rule \"%s\" requires a lane: %s", c->rule.rule_name,
-              c->end ? c->end->rec.reason : "not tracked");
-    if (c->end)
-        conn_abort(c, fd);
-    return -ECONNREFUSED;
-}

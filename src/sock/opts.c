@@ -9,6 +9,7 @@
 #include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/real.h"
+#include "sock/require.h"
 #include "sock/self.h"
 #include "sock/sock.h"
 #include "shunt/info.h"
@@ -31,6 +32,8 @@ int sock_getsockopt(struct conn *c, int fd, int level, int name, void *val, sock
     err = c->carrier->getsockopt(c, fd, level, name, val, len);
     if (!err && level == IPPROTO_TCP && name == TCP_INFO && c->chan.shared && c->carrier->twin)
         info_tcp(c, val, *len);
+    if (!err && level == SOL_SOCKET && name == SO_ERROR && *len == sizeof(int) && *(int *)val)
+        *(int *)val = -require_error(c, -*(int *)val);
     return err;
 }
 
@@ -235,10 +238,13 @@ static int disconnect(struct conn *c, int fd, const struct sockaddr *addr, sockl
 
 int sock_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t len)
 {
-    int err;
+    int err, refused;
 
     if (len >= sizeof addr->sa_family && is_readable(addr, len) && addr->sa_family == AF_UNSPEC)
         return disconnect(c, fd, addr, len);
+    err = require_error(c, 0); // the second call of one that does not block
+    if (err)
+        return err;
     err = wire_connect(c, fd, addr, len);
     if (err != -EOPNOTSUPP)
         return err;
@@ -246,7 +252,8 @@ int sock_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t 
     // an interrupted one goes on by itself, as does one that does not block
     if (!err || err == -EINPROGRESS || err == -EINTR)
         conn_connected(c, fd);
-    return err ? err : conn_require(c, fd);
+    refused = require_connected(c, fd, !err);
+    return refused ? refused : err;
 }
 
 int sock_name(struct conn *c, int fd, bool peer, struct sockaddr *addr, socklen_t *len)

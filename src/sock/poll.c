@@ -9,6 +9,7 @@
 #include "sock/epoll.h"
 #include "sock/fdtab.h"
 #include "sock/ready.h"
+#include "sock/require.h"
 #include "sock/sock.h"
 
 #include <limits.h>
@@ -295,6 +296,7 @@ static int nap(struct poll *p, bool *over)
 
     sleep_on(p, true);
     pumps_arm(&p->pumped); // look() looks again
+    p->pumped.deadline_ns = u64_min(p->pumped.deadline_ns, require_serve());
     found = look(p);
     if (!found) {
         n = fill_sleep(p);
@@ -343,16 +345,19 @@ static int wait_for_fds(struct poll *p)
     return n;
 }
 
-// None is ready: one call of the kernel's.
+// None is ready: one call of the kernel's, or more where a rule's deadline is to be kept.
 static int poll_kernel(struct poll *p)
 {
     int n;
 
     p->kernel = p->fds;
-    sock_leave();
     ready_start(&p->call);
-    n = sleep_in_kernel(p, p->n);
-    sock_enter();
+    do {
+        p->pumped.deadline_ns = require_serve();
+        sock_leave();
+        n = sleep_in_kernel(p, p->n);
+        sock_enter();
+    } while (!n && p->pumped.deadline_ns != CLOCK_NEVER && !ready_is_over(&p->call));
     return n;
 }
 
@@ -368,7 +373,7 @@ static bool is_ours(int fd)
         return kind == FD_EPOLL;
     if (c->stage == CONN_LISTEN)
         return c->ears >= 0;
-    return c->stage != CONN_RAW && (c->end || !__libc_single_threaded);
+    return c->stage != CONN_RAW && (c->end || c->wants_lane || !__libc_single_threaded);
 }
 
 bool sock_poll_ours(const struct pollfd *fds, nfds_t n)

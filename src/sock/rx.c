@@ -7,6 +7,7 @@
 #include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/real.h"
+#include "sock/require.h"
 #include "shunt/info.h"
 
 #include <sys/ioctl.h>
@@ -248,6 +249,8 @@ ssize_t conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, i
         return n;
     if (unlikely(c->end && end_has(c->end, END_BROKEN)))
         return -ECONNRESET;
+    if (unlikely(c->wants_lane) && !is_nonblock(&j))
+        require_await(c, fd); // the kernel would sleep over its deadline
     total = j.p.left;
     need = target(&j);
     for (;;) {
