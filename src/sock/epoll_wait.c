@@ -222,6 +222,7 @@ static int spin(struct wait *w)
     if (!spin_begin(&sp, &s->spin, spin_limit_us(w)))
         return 0;
     w->out.how = FOUND_SPINNING;
+    w->call.waited = true;
     do {
         clock_pause();
         sock_leave(); // handlers run here
@@ -260,18 +261,18 @@ static int to_ms(const struct timespec *t)
     return (int)MIN(ms, (int64_t)INT_MAX);
 }
 
-static int kernel_wait(const struct wait *w, const struct timespec *t)
+static int kernel_wait(const struct wait *w, const struct timespec *t, const sigset_t *mask)
 {
     static _Atomic bool has_no_pwait2;
     int n;
 
     if (real.epoll_pwait2 && !has_no_pwait2) {
-        n = real.epoll_pwait2(w->epfd, w->out.ev, w->out.max, t, w->call.mask);
+        n = real.epoll_pwait2(w->epfd, w->out.ev, w->out.max, t, mask);
         if (n >= 0 || errno != ENOSYS)
             return n < 0 ? -errno : n;
         has_no_pwait2 = true;
     }
-    n = real.epoll_pwait(w->epfd, w->out.ev, w->out.max, to_ms(t), w->call.mask);
+    n = real.epoll_pwait(w->epfd, w->out.ev, w->out.max, to_ms(t), mask);
     return n < 0 ? -errno : n;
 }
 
@@ -289,13 +290,19 @@ static uint64_t longest_ns(const struct wait *w)
 static int sleep_in_kernel(struct wait *w)
 {
     struct timespec ts, *t = ready_left(&w->call, longest_ns(w), &ts);
+    bool hold = w->call.waited && !w->call.mask;
+    sigset_t before;
     volatile int n = -EINTR;
 
-    if (ready_interrupted(&w->call))
-        return n;
+    if (hold)
+        sock_hold_signals(&before);
     pthread_cleanup_push(cancelled, w);
-    n = kernel_wait(w, t);
+    if (!ready_interrupted(&w->call))
+        n = kernel_wait(w, t, hold ? &before : w->call.mask);
     pthread_cleanup_pop(0);
+    if (hold)
+        sock_release_signals(&before);
+    w->call.waited = true;
     return n;
 }
 

@@ -184,6 +184,7 @@ static int spin(struct poll *p)
 
     if (!spin_begin(&s, memory(p), spin_us(p)))
         return 0;
+    p->call.waited = true;
     do {
         clock_pause();
         sock_leave(); // handlers run here
@@ -258,15 +259,21 @@ static int sleep_in_kernel(struct poll *p, uint32_t n)
     uint64_t now_ns = p->pumped.deadline_ns == CLOCK_NEVER ? 0 : clock_now_ns();
     uint64_t cap_ns = p->pumped.deadline_ns - MIN(now_ns, p->pumped.deadline_ns);
     struct timespec ts, *t = ready_left(&p->call, cap_ns, &ts);
+    bool hold = p->call.waited && !p->call.mask;
+    sigset_t before;
     volatile int found = -EINTR;
 
-    if (ready_interrupted(&p->call))
-        return found;
+    if (hold)
+        sock_hold_signals(&before);
     pthread_cleanup_push(cancelled, p);
-    found = real.ppoll(p->kernel, n, t, p->call.mask);
-    if (found < 0)
-        found = -errno;
+    if (!ready_interrupted(&p->call)) {
+        found = real.ppoll(p->kernel, n, t, hold ? &before : p->call.mask);
+        found = found < 0 ? -errno : found;
+    }
     pthread_cleanup_pop(0);
+    if (hold)
+        sock_release_signals(&before);
+    p->call.waited = true;
     return found;
 }
 

@@ -32,6 +32,7 @@ struct ready_call {
     const struct timespec *timeout; // NULL: none
     const sigset_t *mask;           // for the time of sleep; NULL: as it is
     uint64_t deadline_ns;           // CLOCK_NEVER: none; good from ready_start() on
+    bool waited;                    // it has spun or slept: a signal that comes now is its own
     uint32_t handlers;              // signal handlers that had run in this thread when it began
 };
 

@@ -43,9 +43,9 @@ int sock_limit(void);
 // it is Shunt's own, it moves out of the way. 0, or -EBUSY: there is no other number for it.
 int sock_make_way(int oldfd, int newfd);
 
-// The program has run out of numbers (EMFILE), or the host of files: what is Shunt's own moves out of
-// the way, or goes, with connections that go back to the twin for it. True: something was gained.
-// Not inside; may wait for peers a short time.
+// The program has run out of numbers (EMFILE), or the host of files: what is Shunt's own moves out
+// of the way, or goes, with connections that go back to the twin for it. True: something was
+// gained. Not inside; may wait for peers a short time.
 bool sock_make_room(bool numbers);
 
 // Calls see for every fd that is open in this process. No malloc; safe in a child of vfork.

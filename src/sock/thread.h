@@ -8,8 +8,10 @@
 #ifndef SHUNT_SOCK_THREAD_H
 #define SHUNT_SOCK_THREAD_H
 
+#include "base/sys.h"
 #include "base/util.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,6 +48,21 @@ static inline void sock_leave(void)
     atomic_signal_fence(memory_order_seq_cst);
     if (--sock_thread.depth == 0 && unlikely(sock_thread.pending))
         sock_run_pending();
+}
+
+// Between its last look and its sleep a thread has all signals blocked, and the sleep takes the
+// mask of before: so a handler that ends the call cannot slip in there unseen.
+static inline void sock_hold_signals(sigset_t *before)
+{
+    const uint64_t all = ~UINT64_C(0);
+
+    sigemptyset(before);
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, before, sizeof all);
+}
+
+static inline void sock_release_signals(const sigset_t *before)
+{
+    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, before, NULL, sizeof(uint64_t));
 }
 
 // Does a signal handler of the program run? One that was left by longjmp lies below.

@@ -10,8 +10,6 @@
 #include "sock/move.h"
 #include "sock/real.h"
 
-#include <signal.h>
-
 #define TURN 16 // looks at the ring between two looks at the clock
 
 // ---- what holds now ----
@@ -193,8 +191,6 @@ static int interrupted(const struct conn_call *call, uint32_t restarts)
     return sock_thread.restarts != restarts ? 0 : -EINTR;
 }
 
-// Sleeps with every signal blocked but inside ppoll, so that a handler that ends the call cannot
-// slip in between the last look and the sleep.
 static int sleep_once(struct conn *c, int fd, short events, struct conn_call *call,
                       const struct pump_sleep *pumped)
 {
@@ -202,20 +198,17 @@ static int sleep_once(struct conn *c, int fd, short events, struct conn_call *ca
     struct pollfd p[2 + PUMPS] = {{fd, conn_twin_events(c, rx, tx), 0}, {c->chan.bell, POLLIN, 0}};
     uint32_t restarts = sock_thread.restarts;
     struct timespec ts, *left = nap(c, tx, MIN(call->deadline_ns, pumped->deadline_ns), &ts);
-    uint64_t all = ~UINT64_C(0), old = 0;
-    sigset_t mask;
+    sigset_t before;
     int n = 0;
 
     for (uint32_t i = 0; i < pumped->n_fds; i++)
         p[2 + i] = (struct pollfd){pumped->fd[i], POLLIN, 0};
-    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
-    sigemptyset(&mask);
-    __builtin_memcpy(&mask, &old, sizeof old);
+    sock_hold_signals(&before);
     if (sock_thread.interrupts == call->interrupts)
-        n = real.ppoll(p, 2 + pumped->n_fds, left, &mask) < 0 ? interrupted(call, restarts) : 0;
+        n = real.ppoll(p, 2 + pumped->n_fds, left, &before) < 0 ? interrupted(call, restarts) : 0;
     else
         n = -EINTR;
-    sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &old, 0, 8);
+    sock_release_signals(&before);
     if (p[0].revents & (POLLRDHUP | POLLERR | POLLHUP)) {
         sock_enter();
         conn_look(c, fd);
