@@ -190,7 +190,7 @@ void chan_push(struct rdma_chan *ch)
     struct rdma_lines l;
     bool all;
 
-    if (ch->state != MIRROR_OPEN)
+    if (ch->state != MIRROR_OPEN || !ch->link)
         return;
     mirror_read(&ch->mirror, &l);
     if (ch->silent && link_can_write(ch->link))
@@ -203,6 +203,12 @@ void chan_push(struct rdma_chan *ch)
 
 // ---- loss ----
 
+// Who has closed needs no link any more: all its bytes are here, and it reads none.
+static bool needs_link(const struct rdma_chan *ch)
+{
+    return ch->state == MIRROR_OPEN && ch->mirror.peer_stage != RDMA_CLOSED;
+}
+
 void chans_link_lost(struct rdma_link *l)
 {
     list_for_each (it, &lane.chans) {
@@ -212,7 +218,7 @@ void chans_link_lost(struct rdma_link *l)
             continue;
         if (ch->state == MIRROR_OPENING)
             chan_fail(ch, MIRROR_FAILED, l->why);
-        else if (ch->state == MIRROR_OPEN)
+        else if (needs_link(ch))
             chan_lost(ch, l->why);
     }
 }

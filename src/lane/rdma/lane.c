@@ -32,6 +32,24 @@ static void leave(void)
     pthread_mutex_unlock(&lane.lock);
 }
 
+// Each once: what cannot be pushed now is dirty again.
+static void push_dirty(void)
+{
+    struct list todo;
+
+    list_init(&todo);
+    list_for_each_safe (it, &lane.dirty) {
+        list_del(it);
+        list_add_tail(&todo, it);
+    }
+    while (!list_empty(&todo)) {
+        struct rdma_chan *ch = list_entry(todo.next, struct rdma_chan, dirty);
+
+        list_del(&ch->dirty);
+        chan_push(ch);
+    }
+}
+
 // What completions have left to do. Under the lock.
 static void settle(void)
 {
@@ -41,8 +59,10 @@ static void settle(void)
         list_del(&l->owing);
         link_settle(l);
     }
-    list_for_each_safe (it, &lane.dirty)
-        chan_push(list_entry(it, struct rdma_chan, dirty));
+    do { // pushing may poll
+        lane.has_news = false;
+        push_dirty();
+    } while (lane.has_news);
 }
 
 static void poll_all(void)
@@ -239,7 +259,7 @@ static bool ready(struct chan_mirror *m)
     bool yes;
 
     enter();
-    yes = ch->state == MIRROR_OPEN && link_can_whisper(ch->link);
+    yes = ch->state == MIRROR_OPEN && ch->link && link_can_whisper(ch->link);
     leave();
     return yes;
 }
@@ -337,16 +357,25 @@ static bool is_silent(void)
     return false;
 }
 
-static bool arm(struct pump *p, int *fd, uint64_t *deadline_ns)
+static bool arm_all(void)
 {
     bool again = false;
+
+    list_for_each (it, &lane.hubs)
+        again |= hub_arm(list_entry(it, struct rdma_hub, node));
+    settle();
+    return again;
+}
+
+static bool arm(struct pump *p, int *fd, uint64_t *deadline_ns)
+{
+    bool again;
 
     if (!lane.started)
         return false;
     enter();
-    list_for_each (it, &lane.hubs)
-        again |= hub_arm(list_entry(it, struct rdma_hub, node));
-    settle();
+    lane.sleepers++;
+    again = arm_all();
     *fd = lane.epfd;
     if (is_silent())
         *deadline_ns = clock_now_ns() + LOOK_SILENT_NS;
@@ -376,7 +405,12 @@ static void woken(struct pump *p)
         return;
     enter();
     take_events();
-    poll_all();
+    lane.sleepers -= lane.sleepers > 0;
+    if (lane.sleepers)
+        arm_all(); // they have not looked, and the event that they wait for may just have been
+                   // taken
+    else
+        poll_all();
     leave();
     if (!lane.host.may_be_slow || lane.host.may_be_slow())
         advance();
@@ -402,8 +436,11 @@ static bool is_drained(void)
 static void drain(uint64_t max_ns)
 {
     uint64_t deadline_ns = clock_now_ns() + max_ns;
+    struct timespec until = {(time_t)(deadline_ns / NS_PER_S), (long)(deadline_ns % NS_PER_S)};
 
-    enter();
+    // perhaps a thread that ended in the middle of it
+    if (pthread_mutex_clocklock(&lane.lock, CLOCK_MONOTONIC, &until))
+        return;
     list_for_each (it, &lane.chans)
         end(list_entry(it, struct rdma_chan, node), RDMA_CLOSED);
     list_for_each (it, &lane.links)

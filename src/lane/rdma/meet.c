@@ -263,6 +263,8 @@ static void happened(struct rdma_link *l, const struct rdma_cm_event *ev)
         link_lose(l, "the peer does not take the call");
         return;
     case RDMA_CM_EVENT_DISCONNECTED:
+        if (l->hub)
+            hub_poll(l->hub); // its last messages may be there already
         link_lose(l, "the peer has gone");
         return;
     case RDMA_CM_EVENT_DEVICE_REMOVAL:

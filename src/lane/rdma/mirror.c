@@ -118,15 +118,22 @@ void mirror_take_tail(struct mirror *m, uint64_t tail)
         mirror_take_bytes(m, (uint32_t)(tail - m->came));
 }
 
+// Last of all: who sees it looks at the others.
+static void take_stage(struct mirror *m, const struct rdma_lines *l)
+{
+    if (l->stage > atomic_load(&m->peer_stage))
+        atomic_store(&m->peer_stage, l->stage);
+}
+
 void mirror_take_lines(struct mirror *m, const struct rdma_lines *l)
 {
     struct chan_dir *tx = m->chan.tx, *rx = m->chan.rx;
 
-    if (l->stage > atomic_load(&m->peer_stage))
-        atomic_store(&m->peer_stage, l->stage);
     m->came = l->tail;
-    if (m->detached)
+    if (m->detached) {
+        take_stage(m, l);
         return;
+    }
     m->eager |= l->hint != atomic_load(&rx->hint);
     atomic_store(&rx->tail, l->tail);
     atomic_store(&tx->head, l->head);
@@ -137,5 +144,6 @@ void mirror_take_lines(struct mirror *m, const struct rdma_lines *l)
     atomic_store(&tx->ack, l->ack);
     atomic_store(&tx->want, l->want);
     atomic_store(&rx->granted, l->granted);
+    take_stage(m, l);
     mirror_wake(m, false);
 }

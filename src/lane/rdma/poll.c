@@ -90,7 +90,10 @@ static void take_lines(struct rdma_link *l, const struct rdma_note *n)
     mirror_take_lines(&ch->mirror, &n->lines);
     if (n->lines.stage == RDMA_CLOSED)
         atomic_store(&lane.has_work, true);
-    chan_push(ch);
+    // not now: whoever polls may be in the middle of pushing it, with lines that would then be old
+    if (list_empty(&ch->dirty))
+        list_add_tail(&lane.dirty, &ch->dirty);
+    lane.has_news = true;
 }
 
 static void take_note(struct rdma_link *l, const uint8_t *bytes, uint32_t len)
@@ -207,6 +210,7 @@ void hub_woken(struct rdma_hub *h, int fd)
 
 static void lose_links(struct rdma_hub *h, const struct ibv_qp *qp, int port, const char *why)
 {
+    hub_poll(h); // what came before that counts
     list_for_each (it, &lane.links) {
         struct rdma_link *l = list_entry(it, struct rdma_link, node);
 

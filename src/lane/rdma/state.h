@@ -37,7 +37,7 @@ struct rdma_chan {
     uint64_t channel_id;
     struct rdma_endpoint peer;
     union lane_addr local, remote; // of the connection; ports are of no account
-    struct rdma_link *link;        // NULL: none yet
+    struct rdma_link *link;        // NULL: none yet, or no more
     struct ibv_mr *tx_mr, *rx_mr;
     const char *why; // it is lost or failed
     uint64_t deadline_ns;
@@ -59,7 +59,8 @@ struct rdma_lane {
     bool started;
     struct list hubs, links, chans, callers;
     struct list owing; // links that owe many credits
-    struct list dirty; // channels
+    struct list dirty; // channels that have something to push, or may have
+    bool has_news;     // some are new there
     struct list by_qp[QP_BUCKETS];
     struct rdma_endpoint self;
     struct rdma_event_channel *events;
@@ -70,6 +71,7 @@ struct rdma_lane {
     _Atomic bool has_work; // advance() has something to do
     _Atomic uint32_t opening;
     uint64_t looked_ns; // for events, when something is opening
+    uint32_t sleepers;  // threads between arm() and woken()
 };
 
 extern struct rdma_lane lane;
