@@ -20,14 +20,19 @@ static ssize_t take_end(int fd)
     return sys_call(SYS_recvfrom, fd, &byte, 1, MSG_DONTWAIT, 0, 0);
 }
 
+static bool is_unread(const struct conn *c)
+{
+    return c->end->tx.tail != atomic_load_explicit(&c->chan.tx->head, memory_order_acquire);
+}
+
 // What the kernel says of the twin is the answer. A peer that closed before it read all that we
 // wrote is a reset, as it would have been by TCP.
 static ssize_t twin_at_end(struct conn *c, int fd)
 {
-    uint64_t read_by_peer = atomic_load_explicit(&c->chan.tx->head, memory_order_acquire);
     ssize_t n = take_end(fd);
 
-    if (n == 0 && c->end->tx.tail != read_by_peer && conn_nobody_reads(c, fd)) {
+    // again afterwards: its last words say how far it came
+    if (n == 0 && is_unread(c) && conn_nobody_reads(c, fd) && is_unread(c)) {
         c->carrier->abort(c, fd);
         return take_end(fd); // the error that it left
     }

@@ -10,6 +10,8 @@
 #include "sock/move.h"
 #include "sock/real.h"
 
+#include <sys/ioctl.h>
+
 #define TURN 16 // looks at the ring between two looks at the clock
 
 // ---- what holds now ----
@@ -67,6 +69,19 @@ static short ring_mask(struct conn *c)
     return mask;
 }
 
+// What the carrier says; but of a mirrored connection's end only what a read would say, too.
+static short twin_mask(struct conn *c, int fd, short ask)
+{
+    short mask = c->carrier->poll(c, fd, ask);
+    int unread = 0;
+
+    if (likely(!c->far) || !(mask & (POLLRDHUP | POLLHUP)) || (mask & POLLERR) || mirror_settled(c))
+        return mask;
+    if (!sys_ioctl(fd, FIONREAD, &unread) && !unread)
+        mask &= ~POLLIN;
+    return mask & ~(POLLRDHUP | POLLHUP);
+}
+
 short conn_mask(struct conn *c, int fd)
 {
     conn_look_if_due(c, fd);
@@ -88,7 +103,7 @@ short conn_mask_told(struct conn *c, int fd)
     if (!conn_tx_ring(c))
         ask |= POLLOUT;
     if (ask || end_has(c->end, END_DEAD))
-        mask |= c->carrier->poll(c, fd, ask);
+        mask |= twin_mask(c, fd, ask);
     if (end_has(c->end, END_RDHUP) && end_has(c->end, END_TX_SHUT))
         mask |= POLLHUP;
     if (unlikely(!c->carrier->twin) && wire_is_urgent(c))
