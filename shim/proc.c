@@ -100,6 +100,17 @@ SHUNT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...
 }
 SHIM_ALIAS(__clone, clone);
 
+// ---- the end ----
+
+SHUNT_EXPORT void _exit(int status)
+{
+    if (!shim_vforked())
+        sock_before_exit();
+    LIBC(_exit)(status);
+    __builtin_unreachable();
+}
+SHIM_ALIAS(_Exit, _exit);
+
 // ---- exec ----
 
 SHUNT_EXPORT int execve(const char *path, char *const argv[], char *const envp[])

@@ -2,6 +2,7 @@
 // Making processes. fork() comes by pthread_atfork(), which also sees the forks that libc makes
 // itself (daemon, forkpty); the shim calls the same for those that skip such handlers.
 #include "sock/fork.h"
+#include "sock/mirror.h"
 #include "sock/self.h"
 #include "sock/sock.h"
 
@@ -38,6 +39,12 @@ static void in_parent(void)
 static void in_child(void)
 {
     sock_after_fork(true);
+}
+
+void sock_before_exit(void)
+{
+    if (ready)
+        mirror_drain();
 }
 
 void fork_setup(void)

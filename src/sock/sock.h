@@ -26,6 +26,8 @@ void sock_after_fork(bool child);
 // stay where they are if it will run under Shunt, too. Never fails; may wait for peers a short
 // time.
 void sock_before_exec(const char *path, char *const envp[], bool search_path);
+// Before the process ends without exit(3). Waits 1 s at most.
+void sock_before_exit(void);
 // Before fds are passed by SCM_RIGHTS over the unix socket fd.
 void sock_before_pass(int fd, const struct msghdr *msg);
 void sock_after_received(const struct msghdr *msg); // adopts fds that came

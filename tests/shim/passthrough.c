@@ -372,6 +372,15 @@ static long forked(pid_t (*f)(void))
     return status_of(pid);
 }
 
+static long ended_by(void (*f)(int))
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        f(23);
+    return status_of(pid);
+}
+
 // vfork's child runs in its parent's memory and frame.
 static long vforked(void)
 {
@@ -587,6 +596,8 @@ ALONE(vfork, vforked())
 ALONE(__vfork, vforked_by_alias())
 ALONE(clone, by_clone(clone, 0) * 100000 + by_clone(clone, CLONE_VM | CLONE_VFORK))
 ALONE(__clone, by_clone(__clone, 0))
+ALONE(_exit, ended_by(_exit))
+ALONE(_Exit, ended_by(_Exit))
 ALONE(execl, executed(0))
 ALONE(execle, executed(1))
 ALONE(execlp, executed(2))
