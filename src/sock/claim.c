@@ -181,6 +181,18 @@ static uint64_t cookie_of(int fd)
     return cookie;
 }
 
+// There is no lane to ask for but the one that only a single process can have.
+static void stay(struct conn *c)
+{
+    if (mirror_in_use()) {
+        conn_reason(c, HELD_ELSEWHERE);
+        end_rest(c->end);
+    } else {
+        conn_reason(c, "rdma: the lane cannot be had here");
+        c->stage = CONN_RAW;
+    }
+}
+
 // Under self.lock.
 static void claim(struct conn *c, int fd)
 {
@@ -197,10 +209,9 @@ static void claim(struct conn *c, int fd)
     };
 
     wish.n_lanes = cm_lanes(&c->rule, &facts, wish.lanes);
-    mirror_wish(c, &wish);
+    mirror_wish(c, fd, &wish);
     if (!wish.n_lanes) {
-        conn_reason(c, "rdma: the lane cannot be had here");
-        c->stage = CONN_RAW;
+        stay(c);
         return;
     }
     mirror_options(c, fd);

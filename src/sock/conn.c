@@ -7,6 +7,7 @@
 #include "sock/carrier.h"
 #include "sock/epoll.h"
 #include "sock/fdtab.h"
+#include "sock/holders.h"
 #include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/require.h"
@@ -16,7 +17,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 
-#define FORK_BACK_NS (300 * NS_PER_MS) // for all peers together
+#define FORK_BACK_NS (3 * NS_PER_S) // for all peers together
 
 static struct pool conns = {sizeof(struct conn), NULL};
 
@@ -322,7 +323,7 @@ static void bring_back_mirrored(void)
             struct conn *c = conn_get(fd);
 
             if (c && c->far)
-                conn_go_back(c, fd, false, pass ? deadline_ns : 0, "a process was forked");
+                conn_leave_lane(c, fd, pass ? deadline_ns : 0, "a process was forked");
             if (c)
                 conn_put(c);
         }
@@ -371,6 +372,8 @@ void conn_after_fork(bool child)
                 continue;
             atomic_store(&c->users, 0);
             forget_claim(c);
+            if (c->end)
+                holders_add_self(c->end);
             if (c->far)
                 mirror_forget(c, fd);
         }

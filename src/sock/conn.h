@@ -151,8 +151,12 @@ void conn_lane_lost(struct conn *c, int fd, const char *reason);
 // ring (it goes on working, and the wish stays).
 int conn_go_back(struct conn *c, int fd, bool unread_too, uint64_t deadline_ns, const char *reason);
 
-// The same for our sending direction only: whatever is sent next goes by the twin. nonblock:
-// -EAGAIN.
+// As conn_lane_lost(), and waits until the channel has ended, or is not opened any more. Not
+// inside. 0, or -ETIMEDOUT: it goes on leaving.
+int conn_leave_lane(struct conn *c, int fd, uint64_t deadline_ns, const char *reason);
+
+// As conn_go_back() for our sending direction only: whatever is sent next goes by the twin.
+// nonblock: -EAGAIN.
 int conn_tx_back(struct conn *c, int fd, bool nonblock, const char *reason);
 
 // Looks at the twin (one poll call) and notes RDHUP and errors in the flags. Inside.

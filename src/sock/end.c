@@ -4,6 +4,7 @@
 #include "base/sys.h"
 #include "cm/cm.h"
 #include "sock/fdtab.h"
+#include "sock/holders.h"
 #include "sock/self.h"
 
 #include <fcntl.h>
@@ -178,7 +179,7 @@ struct sock_end *end_adopt(int chunk_fd, uint32_t slot)
         return NULL;
     k->shared = true;
     k->taken = UINT64_C(1) << slot;
-    end_set(end_at(k, slot), END_SHARED);
+    end_set(end_at(k, slot), END_SHARED | END_CROWD);
     return end_at(k, slot);
 }
 
@@ -192,8 +193,12 @@ void end_before_fork(void)
             continue;
         }
         chunks[i].shared = true;
-        for (uint64_t left = chunks[i].taken; left; left &= left - 1)
-            end_set(end_at(&chunks[i], (uint32_t)__builtin_ctzll(left)), END_SHARED);
+        for (uint64_t left = chunks[i].taken; left; left &= left - 1) {
+            struct sock_end *e = end_at(&chunks[i], (uint32_t)__builtin_ctzll(left));
+
+            end_set(e, END_SHARED);
+            holders_expect_child(e);
+        }
     }
 }
 

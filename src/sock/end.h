@@ -31,7 +31,10 @@ enum end_flag {
     END_RELAYED = 1 << 20, // shuntd carries the bytes between the rings and the lifeline
     END_HOLD = 1 << 10, // nobody may consume from the ring: the producer sends it again by the twin
     END_LEAVING = 1 << 12, // both directions go back; then the channel ends, and another may follow
+    END_CROWD = 1 << 13,   // which processes have the socket is not known any more (holders.h)
 };
+
+#define END_HOLDERS 4
 
 struct sock_end {
     struct cm_record rec;
@@ -56,6 +59,7 @@ struct sock_end {
     _Atomic uint64_t rest_until_ns; // on the carrier, so that a bad lane is not tried all the time
     uint64_t rest_ns;
     _Atomic int rouse; // rings of our bell that are passed on, after a move that sleepers must see
+    _Atomic int holders[END_HOLDERS]; // processes that got the socket by fork (holders.h)
 };
 
 static inline bool end_has(const struct sock_end *e, uint32_t flag)

@@ -18,7 +18,7 @@ libsock_la_SOURCES = \
 	src/sock/exec.c \
 	src/sock/fdtab.h src/sock/fdtab.c \
 	src/sock/file.c \
-	src/sock/fork.h src/sock/fork.c \
+	src/sock/fork.h src/sock/fork.c src/sock/holders.h src/sock/holders.c \
 	src/sock/info.h src/sock/info.c \
 	src/sock/init.c \
 	src/sock/leave.c \

@@ -7,6 +7,7 @@
 #include "base/sys.h"
 #include "cm/choice.h"
 #include "sock/fdtab.h"
+#include "sock/holders.h"
 #include "sock/move.h"
 #include "sock/self.h"
 #include "shunt/info.h"
@@ -102,14 +103,14 @@ static void take_off(struct cm_wish *wish)
     wish->n_lanes = n;
 }
 
-void mirror_wish(const struct conn *c, struct cm_wish *wish)
+void mirror_wish(const struct conn *c, int fd, struct cm_wish *wish)
 {
     static uint8_t endpoint[MIRROR_ENDPOINT_MAX]; // the same for all
     const struct mirror_lane *l = atomic_load(&lane);
 
     if (!memchr(wish->lanes, SHUNT_LANE_RDMA, wish->n_lanes))
         return;
-    if (!l || end_has(c->end, END_SHARED)) {
+    if (!l || !holders_only_self(c->end, fd)) {
         take_off(wish);
         return;
     }
@@ -232,6 +233,12 @@ static void give_up(struct conn *c, const char *why)
     sock_unlock(&self.lock, false);
 }
 
+void mirror_stop(struct conn *c, const char *why)
+{
+    if (c->far)
+        give_up(c, why);
+}
+
 static bool opened(struct conn *c)
 {
     sock_lock(&self.lock, false);
@@ -261,8 +268,8 @@ bool mirror_open(struct conn *c, int fd)
 
     if (!may_be_slow())
         return false;
-    if (end_has(c->end, END_SHARED | END_FROZEN)) {
-        give_up(c, "rdma: the socket is shared with another process");
+    if (end_has(c->end, END_FROZEN) || (!f->mirror && !holders_only_self(c->end, fd))) {
+        give_up(c, HELD_ELSEWHERE);
         return false;
     }
     if (begin_locked(c)) {
@@ -416,8 +423,7 @@ static void sever(int fd)
 
 void mirror_forget(struct conn *c, int fd)
 {
-    if (conn_tx_ring(c) || conn_rx_ring(c))
-        sever(fd);
+    sever(fd);
     c->far = NULL; // its memory is the parent's lane's to speak of
     c->stage = CONN_RAW;
     conn_unmap(c);

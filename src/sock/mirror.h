@@ -9,11 +9,13 @@
 #include "cm/cm.h"
 #include "sock/conn.h"
 
+#define HELD_ELSEWHERE "rdma: another process has the socket, too"
+
 // Before a claim: starts the lane if lanes name it. Under no lock.
 void mirror_start(const uint8_t *lanes, uint8_t n);
 // Fills in what the lane needs; takes the lane off the wish where it cannot be had. Under
 // self.lock.
-void mirror_wish(const struct conn *c, struct cm_wish *wish);
+void mirror_wish(const struct conn *c, int fd, struct cm_wish *wish);
 
 // Answers of shuntd; under self.lock. mirror_matched() takes the fds of ch over when it says 0.
 int mirror_matched(struct conn *c, const struct cm_channel *ch);
@@ -22,6 +24,9 @@ void mirror_gone(struct conn *c, enum cm_gone why);
 
 // Goes on with opening. Inside, no lock held. True: the channel is open now.
 bool mirror_open(struct conn *c, int fd);
+
+// Gives up a channel that is being opened. Inside, no lock held.
+void mirror_stop(struct conn *c, const char *why);
 
 // Goes on with a loss. Inside, no lock of an end held.
 void mirror_serve(struct conn *c, int fd);

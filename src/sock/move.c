@@ -559,6 +559,24 @@ int conn_go_back(struct conn *c, int fd, bool unread_too, uint64_t deadline_ns, 
     return back ? 0 : -ETIMEDOUT;
 }
 
+int conn_leave_lane(struct conn *c, int fd, uint64_t deadline_ns, const char *reason)
+{
+    sock_enter();
+    if (c->stage == CONN_MAPPED)
+        conn_lane_lost(c, fd, reason);
+    else
+        mirror_stop(c, reason);
+    while (c->far && !end_has(c->end, END_DEAD)) {
+        conn_advance(c, fd);
+        if (!c->far || clock_now_ns() >= deadline_ns)
+            break;
+        await_bell(c, deadline_ns);
+        conn_look(c, fd);
+    }
+    sock_leave();
+    return c->far ? -ETIMEDOUT : 0;
+}
+
 int conn_tx_back(struct conn *c, int fd, bool nonblock, const char *reason)
 {
     uint64_t deadline_ns = clock_now_ns() + (nonblock ? 0 : NS_PER_S);

@@ -66,7 +66,7 @@ static void see_leaving(int fd, void *arg)
     if (c->stage != CONN_MAPPED || c->far || !knows_shunt(arg))
         sock_hand_over(c, fd, "passed to another process");
     else
-        end_set(c->end, END_SHARED);
+        end_set(c->end, END_SHARED | END_CROWD);
     conn_put(c);
 }
 

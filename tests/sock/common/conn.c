@@ -138,6 +138,13 @@ static int socket_at(bool there)
     return fd;
 }
 
+// A channel of lane rdma belongs to one process: while more have the socket, it stays on TCP.
+static bool is_held_elsewhere(const struct shunt_info *info)
+{
+    return strstr(info->reason, "another process has the socket") != NULL ||
+           strstr(info->reason, "a process was forked") != NULL;
+}
+
 // One end's half of the lanes that info tells, or "plain" when nobody answers.
 static bool lane_wanted(bool answered, const struct shunt_info *info)
 {
@@ -149,7 +156,8 @@ static bool lane_wanted(bool answered, const struct shunt_info *info)
     case SOCK_SHM:
         return answered && info->lane_tx == SHUNT_LANE_SHM && info->lane_rx == SHUNT_LANE_SHM;
     case SOCK_RDMA:
-        return answered && info->lane_tx == SHUNT_LANE_RDMA && info->lane_rx == SHUNT_LANE_RDMA;
+        return answered && ((info->lane_tx == SHUNT_LANE_RDMA && info->lane_rx == SHUNT_LANE_RDMA) ||
+                            is_held_elsewhere(info));
     case SOCK_TCP:
         return answered && info->lane_tx == SHUNT_LANE_TCP && info->lane_rx == SHUNT_LANE_TCP;
     }
