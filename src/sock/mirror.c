@@ -356,7 +356,8 @@ static bool settled(const struct conn *c)
 
 bool mirror_settled(struct conn *c)
 {
-    if (settled(c))
+    // after our own SHUT_RD the twin seems to have ended, too
+    if (end_has(c->end, END_RX_SHUT) || settled(c))
         return true;
     if (!c->far->ended_ns)
         c->far->ended_ns = clock_now_ns();
