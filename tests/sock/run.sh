@@ -24,7 +24,7 @@ case $mode in
 kernel) echo 'rules = ( { name = "nothing"; action = "forbid"; } );' ;;
 shm) echo 'rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; } );' ;;
 rdma) echo 'rules = ( { name = "all"; lanes = [ "rdma" ]; after_bytes = 0; after_ms = 0; } );' ;;
-tcp) echo 'rules = ( { name = "wire"; lanes = [ "tcp" ]; } );' ;;
+tcp) echo 'rules = ( { name = "wire"; lanes = [ "tcp" ]; deadline_ms = 20000; } );' ;;
 *) echo "run.sh: no mode '$mode'" >&2 && exit 2 ;;
 esac >"$conf"
 "$build/shunt" run -c "$conf" -- "$sock" -m "$mode" "$@"

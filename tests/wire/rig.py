@@ -12,7 +12,9 @@ from shunted import Shunt, Tap, build_dir, plain_env  # noqa: E402,F401
 
 HERE, PEER = "10.28.0.1", "10.28.0.2"
 HERE6, PEER6 = "fd28::1", "fd28::2"
-WIRE = 'rules = ( { name = "wire"; lanes = [ "tcp" ]; after_bytes = 0; after_ms = 0; } );\n'
+# a second is not enough for shuntd and its keeper on a machine that is busy enough
+WIRE = ('rules = ( { name = "wire"; lanes = [ "tcp" ]; after_bytes = 0; after_ms = 0; '
+        "deadline_ms = 20000; } );\n")
 IN_PEER = ["ip", "netns", "exec", "peer"]
 
 
