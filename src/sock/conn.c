@@ -371,6 +371,7 @@ void conn_after_fork(bool child)
             if (!c)
                 continue;
             atomic_store(&c->users, 0);
+            atomic_store(&c->early, 0); // those threads are the parent's
             forget_claim(c);
             if (c->end)
                 holders_add_self(c->end);

@@ -32,14 +32,14 @@ struct conn {
     alignas(
         64) _Atomic uint32_t users; // threads inside a call on it (counted when there are threads)
     _Atomic uint32_t fds;           // fd numbers of this process
-    _Atomic uint32_t early;         // as end.rx_raw, for those who came before there was an end
-    _Atomic uint8_t stage;          // enum conn_stage
-    uint8_t role;                   // enum policy_role
-    _Atomic uint8_t uses;           // before the decision
-    bool nonblock;                  // O_NONBLOCK before there is an end to note it in
-    bool live;                      // taken from the pool and not given back; under self.lock
-    bool registered;                // shuntd counts this process among the channel's holders
-    _Atomic bool epoll_up;          // the epoll sets watch the bell (epoll.c)
+    _Atomic uint32_t early;  // as end.rx_raw and tx_raw, for who came before there was an end
+    _Atomic uint8_t stage;   // enum conn_stage
+    uint8_t role;            // enum policy_role
+    _Atomic uint8_t uses;    // before the decision
+    bool nonblock;           // O_NONBLOCK before there is an end to note it in
+    bool live;               // taken from the pool and not given back; under self.lock
+    bool registered;         // shuntd counts this process among the channel's holders
+    _Atomic bool epoll_up;   // the epoll sets watch the bell (epoll.c)
     bool inherited;          // others may hold the socket without knowing our end: never offered
     _Atomic bool wants_lane; // may have to end without one (require.c)
     _Atomic bool refused;    // was ended so, and the program not told yet

@@ -44,8 +44,10 @@ static size_t pipe_has(int pipe)
 
 // Around a send of the kernel's that tx.c does not make: nobody moves the direction meanwhile.
 // False: it moves now, or bytes must go again first.
-static bool carrier_enter(struct conn *c)
+static bool carrier_enter(struct conn *c, int fd)
 {
+    if (!c->end && !__libc_single_threaded)
+        conn_decide(c, fd); // an end keeps count
     if (!c->end)
         return true;
     atomic_fetch_add(&c->end->tx_raw, 1);
@@ -100,7 +102,7 @@ ssize_t sock_sendfile(struct conn *c, int fd, int in_fd, off_t *off, size_t n)
         r = conn_tx_ring(c) ? conn_send_from(c, fd, in_fd, off, n, 0) : -EOPNOTSUPP;
         if (r != -EOPNOTSUPP)
             return r;
-        if (carrier_enter(c))
+        if (carrier_enter(c, fd))
             break;
         settle(c, fd);
     }
@@ -123,7 +125,7 @@ static ssize_t splice_out_once(struct conn *c, int fd, int pipe, size_t n, unsig
                 : -EOPNOTSUPP;
         if (r != -EOPNOTSUPP)
             return r;
-        if (carrier_enter(c))
+        if (carrier_enter(c, fd))
             break;
         settle(c, fd);
     }

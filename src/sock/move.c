@@ -99,15 +99,16 @@ static bool carrier_read_is(int fd, uint64_t mark)
 
 // ---- producer ----
 
-// Under tx_lock. A thread that enters the kernel's send counts itself, then looks for END_MOVING;
-// here it is the other way about, so that one of the two sees the other.
+// Under tx_lock. A thread that enters the kernel's send counts itself, then looks for END_MOVING,
+// or for the stage where there was no end; here it is the other way about, so that one of the two
+// sees the other.
 static void to_ring(struct conn *c, int fd)
 {
     struct sock_end *e = c->end;
     int64_t written;
 
     end_set(e, END_MOVING);
-    if (!atomic_load(&e->tx_raw)) {
+    if (!atomic_load(&e->tx_raw) && !atomic_load(&c->early)) {
         written = carrier_written(fd);
         if (written >= 0) {
             move(c, (uint64_t)written);
@@ -425,13 +426,12 @@ static void advance_mapped(struct conn *c, int fd)
 #define EARLY_USES  2
 #define EARLY_BYTES 4096
 
-// Is it too early to ask the policy? Only one thread may be in a call of which no end keeps count.
+// Is it too early to ask the policy?
 static bool is_early(struct conn *c)
 {
     uint8_t uses = atomic_load_explicit(&c->uses, memory_order_relaxed);
 
-    if (uses == EARLY_USES || !__libc_single_threaded ||
-        policy_patience_bytes(self.policy) < EARLY_BYTES)
+    if (uses == EARLY_USES || policy_patience_bytes(self.policy) < EARLY_BYTES)
         return false;
     atomic_store_explicit(&c->uses, (uint8_t)(uses + 1), memory_order_relaxed);
     return true;

@@ -77,17 +77,27 @@ static ssize_t ring_put(struct conn *c, int fd, struct iov_pos *p)
 
 // ---- the twin ----
 
+// Who counts a thread that is in the kernel's send; NULL: nobody else is there to care.
+static _Atomic uint32_t *raw_counter(struct conn *c)
+{
+    if (!c->end)
+        return __libc_single_threaded ? NULL : &c->early;
+    return c->stage != CONN_RAW && !end_alone(c->end) ? &c->end->tx_raw : NULL;
+}
+
 // Enters the kernel's send, so that nobody moves the direction meanwhile. False: it is moving, or
 // has moved, perhaps by a channel that this process does not know yet.
-static bool raw_enter(struct conn *c, bool counted)
+static bool raw_enter(struct conn *c, _Atomic uint32_t *counter)
 {
-    if (!counted)
+    if (!counter)
         return true;
-    atomic_fetch_add(&c->end->tx_raw, 1);
-    if (!(atomic_load(&c->end->flags) & END_MOVING) &&
-        (!(atomic_load(&c->end->tx.epoch) & 1) || end_has(c->end, END_TX_SHUT | END_DEAD)))
+    atomic_fetch_add(counter, 1);
+    if (counter == &c->early ? atomic_load(&c->stage) <= CONN_RAW
+                             : !(atomic_load(&c->end->flags) & END_MOVING) &&
+                                   (!(atomic_load(&c->end->tx.epoch) & 1) ||
+                                    end_has(c->end, END_TX_SHUT | END_DEAD)))
         return true;
-    atomic_fetch_sub(&c->end->tx_raw, 1);
+    atomic_fetch_sub(counter, 1);
     return false;
 }
 
@@ -110,14 +120,14 @@ static ssize_t kernel_send(int fd, struct iov_pos *p, int flags)
 
 static ssize_t twin_send(struct conn *c, int fd, struct iov_pos *p, int flags)
 {
-    bool counted = c->end && c->stage != CONN_RAW && !end_alone(c->end);
+    _Atomic uint32_t *counter = raw_counter(c);
     ssize_t n;
 
-    if (!raw_enter(c, counted))
+    if (!raw_enter(c, counter))
         return -ECANCELED;
     n = kernel_send(fd, p, flags);
-    if (counted)
-        atomic_fetch_sub(&c->end->tx_raw, 1);
+    if (counter)
+        atomic_fetch_sub(counter, 1);
     if (n > 0) {
         iov_skip(p, (size_t)n);
         count_bytes(c, SHUNT_LANE_KERNEL, (size_t)n);
