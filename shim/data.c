@@ -238,27 +238,31 @@ SHUNT_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
     return stream_recvmsg(c, fd, msg, flags);
 }
 
-static bool is_over(const struct timespec *timeout, uint64_t start_ns)
+// Linux tells how much of the timeout was left. True: nothing was.
+static bool is_over(struct timespec *timeout, uint64_t end_ns)
 {
-    return timeout && shim_now_ns() - start_ns >=
-                          (uint64_t)timeout->tv_sec * SHIM_NS_PER_S + (uint64_t)timeout->tv_nsec;
+    uint64_t now_ns = shim_now_ns(), left_ns = end_ns > now_ns ? end_ns - now_ns : 0;
+
+    *timeout =
+        (struct timespec){(time_t)(left_ns / SHIM_NS_PER_S), (long)(left_ns % SHIM_NS_PER_S)};
+    return !left_ns;
+}
+
+static bool is_timeout(const struct timespec *t)
+{
+    return SHIM_WRITES(t) && t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < (long)SHIM_NS_PER_S;
 }
 
 // As the kernel: the timeout is looked at after each message, and an error after the first one is
 // left for the next call.
-SHUNT_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
-                          struct timespec *timeout)
+static int stream_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
+                           struct timespec *timeout)
 {
-    uint64_t start_ns = timeout ? shim_now_ns() : 0;
+    uint64_t end_ns = timeout ? shim_now_ns() + (uint64_t)timeout->tv_sec * SHIM_NS_PER_S +
+                                    (uint64_t)timeout->tv_nsec
+                              : 0;
     unsigned int done = 0;
 
-    if (!shim_is_stream(fd) || (timeout && !SHIM_READS(timeout))) {
-        int r = LIBC(recvmmsg)(fd, msgs, n, flags, timeout);
-
-        for (int i = 0; i < r; i++)
-            received(0, &msgs[i].msg_hdr);
-        return r;
-    }
     while (done < n) {
         ssize_t r = SHIM_WRITES(&msgs[done])
                         ? recvmsg(fd, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE)
@@ -269,10 +273,23 @@ SHUNT_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flag
         msgs[done++].msg_len = (unsigned int)r;
         if (flags & MSG_WAITFORONE)
             flags |= MSG_DONTWAIT;
-        if (r == 0 || is_over(timeout, start_ns))
+        if (timeout && is_over(timeout, end_ns))
             break;
     }
     return (int)done;
+}
+
+SHUNT_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
+                          struct timespec *timeout)
+{
+    int r;
+
+    if (shim_is_stream(fd) && (!timeout || is_timeout(timeout)))
+        return stream_recvmmsg(fd, msgs, n, flags, timeout);
+    r = LIBC(recvmmsg)(fd, msgs, n, flags, timeout);
+    for (int i = 0; i < r; i++)
+        received(0, &msgs[i].msg_hdr);
+    return r;
 }
 
 // ---- sendmsg ----

@@ -148,6 +148,78 @@ static void both_wait_in_one_set(struct conn *c)
     peer_finish(c);
 }
 
+// Forks a child that waits in ep and exits with the number of events that it got.
+static pid_t child_that_waits(int ep, int timeout_ms)
+{
+    struct epoll_event ev;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(epoll_wait(ep, &ev, 1, timeout_ms));
+    REQUIRE(pid > 0);
+    return pid;
+}
+
+static int events_of(pid_t pid)
+{
+    int status;
+    REQUIRE_EQ(waitpid(pid, &status, 0), pid);
+    REQUIRE(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+// One arrival, one report, whoever waits; any process may arm it again.
+static void oneshot_across_fork(struct conn *c)
+{
+    struct epoll_event ev;
+    int ep = ep_new();
+    ep_add(ep, c->fd, EPOLLIN | EPOLLONESHOT);
+    pid_t pid = child_that_waits(ep, 1500);
+    peer_start_later(c, 100, op_write, 5);
+    REQUIRE_EQ(epoll_wait(ep, &ev, 1, 1500) + events_of(pid), 1);
+    peer_finish(c);
+    REQUIRE_EQ(epoll_wait(ep, &ev, 1, 20), 0);
+    pid = fork();
+    if (pid == 0) {
+        ep_mod(ep, c->fd, EPOLLIN | EPOLLONESHOT);
+        _exit(0);
+    }
+    REQUIRE_EQ(events_of(pid), 0);
+    REQUIRE_EQ(ep_wait(ep, c->fd, 5000), EPOLLIN);
+    pid = child_that_waits(ep, 20);
+    REQUIRE_EQ(events_of(pid), 0);
+    conn_read(c, 5);
+}
+
+static void exclusive_across_fork(struct conn *c)
+{
+    struct epoll_event ev;
+    int ours = ep_new(), its = ep_new();
+    ep_add(ours, c->fd, EPOLLIN | EPOLLEXCLUSIVE);
+    ep_add(its, c->fd, EPOLLIN | EPOLLEXCLUSIVE);
+    pid_t pid = child_that_waits(its, 1500);
+    peer_start_later(c, 100, op_write, 5);
+    REQUIRE(epoll_wait(ours, &ev, 1, 1500) + events_of(pid) >= 1);
+    peer_finish(c);
+    conn_read(c, 5);
+}
+
+static void nested_across_fork(struct conn *c)
+{
+    struct epoll_event ev;
+    int inner = ep_new(), outer = ep_new();
+    ep_add(inner, c->fd, EPOLLIN);
+    ep_add(outer, inner, EPOLLIN);
+    pid_t pid = child_that_waits(outer, 5000);
+    peer_start_later(c, 100, op_write, 5);
+    REQUIRE_EQ(epoll_wait(outer, &ev, 1, 5000), 1);
+    REQUIRE_EQ(ev.data.u64, inner);
+    REQUIRE_EQ(events_of(pid), 1);
+    peer_finish(c);
+    REQUIRE_EQ(ep_wait(inner, c->fd, 1000), EPOLLIN);
+    conn_read(c, 5);
+    REQUIRE_EQ(epoll_wait(outer, &ev, 1, 20), 0);
+}
+
 // What the child adds to the shared set the parent's wait reports, and the other way about.
 static void child_adds_for_the_parent(struct conn *c)
 {
@@ -258,6 +330,9 @@ static const struct sock_case cases[] = {
     CASE(threads_wait_in_one_set),
     CASE(child_waits_in_the_parents_set),
     CASE(both_wait_in_one_set),
+    CASE(oneshot_across_fork),
+    CASE(exclusive_across_fork),
+    CASE(nested_across_fork),
     CASE(child_adds_for_the_parent),
     CASE(childs_close_changes_nothing),
     CASE(workers_with_own_sets, .flags = SOCK_BARE),

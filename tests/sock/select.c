@@ -2,6 +2,7 @@
 // select(2) and pselect(2).
 #include "common/sock.h"
 
+#include <sys/resource.h>
 #include <sys/select.h>
 
 enum { IN = 1, OUT = 2, EXC = 4 };
@@ -165,17 +166,34 @@ static void pselect_mask_is_atomic(struct conn *c)
     REQUIRE_EQ(time.tv_sec, 5);
 }
 
+// Programs that have more fds than FD_SETSIZE allocate larger sets, and the kernel takes them.
+static void fd_above_1024(struct conn *c)
+{
+    unsigned long in[4096 / 64] = {0}, out[4096 / 64] = {0};
+    struct rlimit limit = {8192, 8192};
+    struct timeval tv = {5, 0};
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        sock_skip("cannot raise RLIMIT_NOFILE to 8192");
+    REQUIRE_EQ(dup2(c->fd, 4000), 4000);
+    conn_close(c);
+    c->fd = 4000;
+    in[4000 / 64] = out[4000 / 64] = 1UL << 4000 % 64;
+    REQUIRE_EQ(select(4001, (fd_set *)in, (fd_set *)out, NULL, &tv), 1);
+    REQUIRE(in[4000 / 64] == 0 && out[4000 / 64] == 1UL << 4000 % 64);
+    peer_start_later(c, 30, op_write, 10);
+    in[4000 / 64] = 1UL << 4000 % 64;
+    REQUIRE_EQ(select(4001, (fd_set *)in, NULL, NULL, &tv), 1);
+    REQUIRE(in[4000 / 64] == 1UL << 4000 % 64);
+    conn_read(c, 10);
+    peer_finish(c);
+}
+
 static const struct sock_case cases[] = {
-    CASE(idle_is_only_writable),
-    CASE(data_is_readable),
-    CASE(full_is_not_writable),
-    CASE(eof_is_readable),
-    CASE(reset_is_readable_and_writable),
-    CASE(closed_fd_is_ebadf),
-    CASE(nfds_bounds_the_look),
-    CASE(timeout_is_updated),
-    CASE(no_fds_is_a_sleep, .flags = SOCK_BARE),
-    CASE(mixed_with_a_pipe),
-    CASE(pselect_mask_is_atomic),
+    CASE(fd_above_1024),      CASE(idle_is_only_writable),
+    CASE(data_is_readable),   CASE(full_is_not_writable),
+    CASE(eof_is_readable),    CASE(reset_is_readable_and_writable),
+    CASE(closed_fd_is_ebadf), CASE(nfds_bounds_the_look),
+    CASE(timeout_is_updated), CASE(no_fds_is_a_sleep, .flags = SOCK_BARE),
+    CASE(mixed_with_a_pipe),  CASE(pselect_mask_is_atomic),
 };
 SOCK_TOPIC(select);
