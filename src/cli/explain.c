@@ -154,7 +154,7 @@ static void print_rules(const struct policy *policy, const struct policy_facts *
 static void print_lanes(const struct policy *policy, const struct policy_facts *facts,
                         const struct policy_outcome *o)
 {
-    char text[256];
+    char text[512];
 
     for (int i = 0; i < o->n_lanes; i++) {
         bool usable = lanes_usable(o->lanes[i], policy, facts, text, sizeof text);

@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "cm/choice.h"
 #include "cm/iface.h"
 #include "cm/place.h"
+#include "daemon/stack.h"
 
 // Tries the places where a program of the facts' user looks for shuntd.
 static bool shuntd_answers(const struct policy *policy, const struct policy_facts *facts,
@@ -63,12 +65,34 @@ static bool agent_asks(const struct policy *policy, const struct policy_facts *f
     return false;
 }
 
+// Whether shuntd, when it reads this policy, can make a stack.
+static bool stack_can_be(const struct policy *policy, const struct policy_facts *facts, char *text,
+                         size_t size)
+{
+    const struct policy_tcp *options = &policy_settings(policy)->tcp;
+    char shuntd[200], queue[200];
+    bool can = shuntd_answers(policy, facts, shuntd, sizeof shuntd);
+
+    if (!can || !facts->interface) {
+        snprintf(text, size, "%s%s", shuntd,
+                 can ? "; which interface it goes by is not known" : "");
+        return can;
+    }
+    if (!strcmp(facts->interface, "lo")) {
+        snprintf(text, size, "%s; but loopback has no queue", shuntd);
+        return false;
+    }
+    can = stack_queue_of(facts->interface, options, queue, sizeof queue);
+    snprintf(text, size, "%s; %s", shuntd, queue);
+    return can;
+}
+
 // What a lane needs of this host beside what cm_obstacle() knows; NULL: nothing.
 static bool (*const needs[POLICY_LANES])(const struct policy *policy,
                                          const struct policy_facts *facts, char *text,
                                          size_t size) = {
     [POLICY_LANE_SHM] = shuntd_answers,
-    [POLICY_LANE_TCP] = shuntd_answers,
+    [POLICY_LANE_TCP] = stack_can_be,
     [POLICY_LANE_RDMA] = agent_asks,
 };
 

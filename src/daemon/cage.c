@@ -11,8 +11,10 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -25,10 +27,18 @@
 
 #define CAP(name) (UINT64_C(1) << (name))
 
+// AF_XDP counts packet memory as locked.
+static bool may_lock_memory(void)
+{
+    struct rlimit lim;
+
+    return !getrlimit(RLIMIT_MEMLOCK, &lim) && lim.rlim_cur == RLIM_INFINITY;
+}
+
 uint64_t cage_needs(void)
 {
-    return CAP(CAP_NET_RAW) | CAP(CAP_NET_ADMIN) | CAP(CAP_BPF) | CAP(CAP_SETUID) |
-           CAP(CAP_SETGID) | CAP(CAP_SYS_PTRACE);
+    return (may_lock_memory() ? 0 : CAP(CAP_IPC_LOCK)) | CAP(CAP_NET_RAW) | CAP(CAP_NET_ADMIN) |
+           CAP(CAP_BPF) | CAP(CAP_SETUID) | CAP(CAP_SETGID) | CAP(CAP_SYS_PTRACE);
 }
 
 // Dropping from the bounding set takes CAP_SETPCAP. Who has it not can gain nothing either: see

@@ -8,7 +8,8 @@
 
 // What shuntd needs: queues and flows (NET_RAW, NET_ADMIN, BPF), to give a keeper the identity of
 // its user (SETUID, SETGID), and to see in /proc that a program has the socket that it names
-// (SYS_PTRACE). Bits as in capabilities(7).
+// (SYS_PTRACE); also, where RLIMIT_MEMLOCK is not unlimited, memory for AF_XDP (IPC_LOCK). Bits as
+// in capabilities(7).
 uint64_t cage_needs(void);
 
 // Keeps of the calling thread's capabilities those in `keep`, in every set; nothing that it

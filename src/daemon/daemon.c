@@ -144,7 +144,6 @@ static uint64_t raise_limits(void)
     struct rlimit lim = {RLIM_INFINITY, RLIM_INFINITY};
 
     setrlimit(RLIMIT_MEMLOCK, &lim); // AF_XDP's packet memory, where we may
-
     if (getrlimit(RLIMIT_NOFILE, &lim))
         return 1024;
     lim.rlim_cur = lim.rlim_max;
@@ -182,7 +181,7 @@ static int begin(struct daemon *d)
     if (err)
         return err;
     clients_init(&d->clients, &d->loop, &d->registry, d->count, &d->host);
-    stacks_init(&d->stacks, &d->loop);
+    stacks_init(&d->stacks, &d->loop, &policy_settings(d->policy)->tcp);
     d->clients.stacks = &d->stacks;
     loop_add_timer(&d->loop, &d->idle);
     loop_add_timer(&d->loop, &d->relisten);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,7 +177,7 @@ static int start_keeper(struct stack *s)
 
 static int set_up_keeper(struct stack *s)
 {
-    const struct queue_grant *queue = &s->queue->grant;
+    const struct queue_grant *queue = &s->door.grant;
     struct keep_msg m = {
         .kind = KEEP_SETUP,
         .setup = {.stack = s->id, .uid = s->user->uid, .gid = s->user->gid, .queue = queue->desc}};
@@ -213,14 +214,42 @@ static int open_net(struct stack *s)
     return net_attach(&s->net, &how);
 }
 
+static uint8_t door_of(const struct policy_tcp *o)
+{
+    static const uint8_t doors[] = {[POLICY_QUEUE_AUTO] = QUEUE_AUTO,
+                                    [POLICY_QUEUE_AF_PACKET] = QUEUE_AF_PACKET,
+                                    [POLICY_QUEUE_AF_XDP] = QUEUE_AF_XDP};
+
+    return doors[o->queue];
+}
+
+static int open_door(struct stack *s, char *why, size_t size)
+{
+    const struct policy_tcp *o = s->stacks->options;
+    const struct fault_rates faults = {.drop_ppm = o->drop_ppm,
+                                       .duplicate_ppm = o->duplicate_ppm,
+                                       .corrupt_ppm = o->corrupt_ppm,
+                                       .reorder_ppm = o->reorder_ppm,
+                                       .delay_ns = o->delay_us * NS_PER_US};
+    bool faulty =
+        o->drop_ppm || o->duplicate_ppm || o->corrupt_ppm || o->reorder_ppm || o->delay_us;
+    struct net_door_options door = {
+        .device = s->name, .door = door_of(o), .faults = faulty ? &faults : NULL};
+    char path[PATH_MAX];
+
+    if (o->capture) {
+        snprintf(path, sizeof path, "%s.%s.%u.pcapng", o->capture, s->name, s->user->uid);
+        door.capture = path;
+    }
+    return net_door_open(&s->door, &door, why, size);
+}
+
 static int open_parts(struct stack *s, char *why, size_t size)
 {
-    const struct queue_options options = {.device = s->name, .door = QUEUE_AUTO};
-    int err = queue_open(&s->queue, &options, why, size);
+    int err = open_door(s, why, size);
 
     if (err)
         return err;
-    snprintf(s->why, sizeof s->why, "%s", s->queue->caps->why);
     snprintf(why, size, "the stack cannot be made");
     s->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s->bell < 0)
@@ -229,7 +258,7 @@ static int open_parts(struct stack *s, char *why, size_t size)
     if (!err)
         err = net_mirror_open(&s->mirror, s->net, s->ifindex);
     if (!err)
-        err = net_ports_new(&s->ports, s->net, s->queue);
+        err = net_ports_new(&s->ports, s->net, s->door.owner);
     if (!err)
         err = start_keeper(s);
     return err ? err : set_up_keeper(s);
@@ -261,8 +290,7 @@ static void stack_free(struct stack *s)
         net_mirror_close(s->mirror);
     if (s->net)
         net_detach(s->net);
-    if (s->queue)
-        queue_close(s->queue);
+    net_door_close(&s->door);
     if (s->arena >= 0)
         close(s->arena);
     if (s->bell >= 0)
@@ -319,7 +347,7 @@ int stack_get(struct stacks *stacks, struct user *user, const char *interface, s
         stack_free(s);
         return err;
     }
-    log_info("a stack on %s by %s", s->name, s->why);
+    log_info("a stack on %s by %s", s->name, s->door.why);
     s->idle_ns = clock_now_ns();
     list_add_tail(&stacks->all, &s->link);
     run_mirror(s);
@@ -329,9 +357,21 @@ int stack_get(struct stacks *stacks, struct user *user, const char *interface, s
 
 // ---- all ----
 
-void stacks_init(struct stacks *stacks, struct loop *loop)
+bool stack_queue_of(const char *interface, const struct policy_tcp *options, char *text,
+                    size_t size)
 {
-    *stacks = (struct stacks){.loop = loop};
+    const char *why = net_door_why(interface, door_of(options));
+
+    if (why)
+        snprintf(text, size, "the queue on %s is %s", interface, why);
+    else
+        snprintf(text, size, "%s can have no queue", interface);
+    return why;
+}
+
+void stacks_init(struct stacks *stacks, struct loop *loop, const struct policy_tcp *options)
+{
+    *stacks = (struct stacks){.loop = loop, .options = options};
     list_init(&stacks->all);
     if (getrandom(&stacks->boot, sizeof stacks->boot, GRND_NONBLOCK) != sizeof stacks->boot)
         stacks->boot = clock_now_ns();

@@ -14,14 +14,17 @@
 #include "daemon/keep.h"
 #include "daemon/loop.h"
 #include "daemon/user.h"
+#include "net/door.h"
 #include "net/mirror.h"
 #include "net/net.h"
 #include "net/owner.h"
 #include "net/ports.h"
+#include "policy/policy.h"
 
 struct stacks {
     struct list all;
     struct loop *loop;
+    const struct policy_tcp *options;
     uint64_t last_id;
     uint64_t boot; // upper half of the ids, so that those of an earlier shuntd are others
 };
@@ -33,8 +36,7 @@ struct stack {
     uint64_t id;
     char name[IF_NAMESIZE];
     uint32_t ifindex;
-    char why[sizeof((struct queue_caps *)0)->why]; // the queue's, from before anybody else had it
-    struct queue_owner *queue;
+    struct net_door door;
     struct net *net; // not a member: see net_attach
     struct net_mirror *mirror;
     struct net_ports *ports;
@@ -56,7 +58,8 @@ struct ask {
                  int n_fds);
 };
 
-void stacks_init(struct stacks *stacks, struct loop *loop);
+// options stay the caller's.
+void stacks_init(struct stacks *stacks, struct loop *loop, const struct policy_tcp *options);
 void stacks_fini(struct stacks *stacks);
 
 // Ends those that nobody uses. To be called between the rounds of the loop.
@@ -70,5 +73,10 @@ int stack_get(struct stacks *stacks, struct user *user, const char *interface, s
 // caller's. 0, or -errno: there will be no answer.
 int stack_ask(struct stack *stack, struct ask *ask, const struct keep_msg *m, const int *fds,
               int n_fds);
+
+// Which queue a stack on the interface gets by these options, and why, in text. False: it can have
+// none, and text says so.
+bool stack_queue_of(const char *interface, const struct policy_tcp *options, char *text,
+                    size_t size);
 
 #endif

@@ -57,7 +57,7 @@ static void refuse(struct client *client, int err, const char *reason)
 
 static void tell_grant(struct client *client, const struct stack *s)
 {
-    const struct queue_grant *g = &s->queue->grant;
+    const struct queue_grant *g = &s->door.grant;
     Ctl__WireGrant grant = CTL__WIRE_GRANT__INIT;
     Ctl__Envelope msg;
 
@@ -80,9 +80,9 @@ static void tell_stack(struct client *client, const struct stack *s, const uint6
             return;
     stack.id = s->id;
     stack.name = (char *)(uintptr_t)s->name;
-    stack.queue.data = (uint8_t *)(uintptr_t)&s->queue->grant.desc;
-    stack.queue.len = sizeof s->queue->grant.desc;
-    stack.queue_fds = s->queue->grant.desc.fd_count;
+    stack.queue.data = (uint8_t *)(uintptr_t)&s->door.grant.desc;
+    stack.queue.len = sizeof s->door.grant.desc;
+    stack.queue_fds = s->door.grant.desc.fd_count;
     PACKET_INIT(&msg, WIRE_STACK, wire_stack, &stack);
     client_send(client, &msg, fds, ARRAY_LEN(fds));
     tell_grant(client, s);

@@ -12,6 +12,7 @@ libnet_la_SOURCES = \
 noinst_LTLIBRARIES += libnetowner.la
 libnetowner_la_SOURCES = \
 	src/net/mirror.h \
+	src/net/door.h src/net/door.c \
 	src/net/ports.h src/net/ports.c
 libnetowner_la_CPPFLAGS = $(AM_CPPFLAGS) $(MNL_CFLAGS)
 libnetowner_la_LIBADD = $(MNL_LIBS)

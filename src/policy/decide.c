@@ -43,10 +43,11 @@ const struct policy *policy_forbid_all(void)
 }
 
 void rules_init(struct policy *policy, const struct value_set *file,
-                const struct value_set *defaults, const struct value_set *agent)
+                const struct value_set *defaults, const struct value_set *sections)
 {
     resolve_settings(file, &policy->settings);
-    resolve_agent(agent, &policy->settings.agent);
+    resolve_agent(sections, &policy->settings.agent);
+    resolve_tcp(sections, &policy->settings.tcp);
     resolve_outcome(NULL, defaults, file, &policy->defaults);
     policy->defaults.rule = -1;
     policy->defaults.rule_name = "defaults";

@@ -18,7 +18,7 @@
 struct loader {
     struct reader reader;
     struct policy *policy;
-    struct value_set file, defaults, agent;
+    struct value_set file, defaults, sections; // sections: agent and tcp
 };
 
 const char *policy_path(void)
@@ -171,9 +171,12 @@ static int load_settings(struct loader *loader)
     }
     if (loader->file.set[OPT_AGENT])
         read_group(&loader->reader, config_lookup(source, policy_schema[OPT_AGENT].name), IN_AGENT,
-                   &loader->agent);
-    rules_init(loader->policy, &loader->file, &loader->defaults, &loader->agent);
-    if (resolve_peers(&loader->agent, &loader->policy->peers, &loader->policy->n_peers))
+                   &loader->sections);
+    if (loader->file.set[OPT_TCP])
+        read_group(&loader->reader, config_lookup(source, policy_schema[OPT_TCP].name), IN_TCP,
+                   &loader->sections);
+    rules_init(loader->policy, &loader->file, &loader->defaults, &loader->sections);
+    if (resolve_peers(&loader->sections, &loader->policy->peers, &loader->policy->n_peers))
         return -ENOMEM;
     if (loader->file.set[OPT_DEFAULTS]) {
         loader->policy->defaults.file = read_file_of(&loader->reader, group);

@@ -42,6 +42,15 @@ struct policy_agent {
     uint32_t lost_ms;     // a link may be lost for so long
 };
 
+enum policy_queue { POLICY_QUEUE_AUTO, POLICY_QUEUE_AF_PACKET, POLICY_QUEUE_AF_XDP };
+
+// How shuntd makes the queues of lane tcp.
+struct policy_tcp {
+    enum policy_queue queue;
+    const char *capture; // what the names of the files begin with; NULL: none; owned by the policy
+    uint32_t drop_ppm, duplicate_ppm, corrupt_ppm, reorder_ppm, delay_us; // each way
+};
+
 // Settings of the whole file, as opposed to those of one connection.
 struct policy_settings {
     enum log_level log;         // what goes to the log where SHUNT_LOG and -v say nothing
@@ -49,6 +58,7 @@ struct policy_settings {
     uint64_t ring_budget_bytes; // ring memory that one user's channels may hold together
     uint32_t channel_budget;    // channels that one user may have at a time
     struct policy_agent agent;
+    struct policy_tcp tcp;
 };
 
 // What is known of one connection. A member that is not known (NULL) matches no rule that asks for

@@ -288,7 +288,7 @@ static void refuse_key(const struct reader *reader, const config_setting_t *sett
     char keys[512];
     enum option_id id;
 
-    for (enum option_scope other = IN_FILE; other <= IN_AGENT; other <<= 1) {
+    for (enum option_scope other = IN_FILE; other <= IN_TCP; other <<= 1) {
         id = schema_find(name, other);
         if (id < OPT_COUNT) {
             read_error(reader, setting, "'%s' is no key of %s, but one of %s", name, where,

@@ -79,6 +79,7 @@ void render_conf(FILE *out)
     for (enum option_id id = 0; id < OPT_AGENT; id++)
         conf_option(out, &policy_schema[id], "");
     conf_group(out, OPT_AGENT, IN_AGENT);
+    conf_group(out, OPT_TCP, IN_TCP);
     conf_group(out, OPT_DEFAULTS, IN_DEFAULTS);
     wrap(out, "#", policy_schema[OPT_RULES].text);
     wrap(out, "#",
@@ -191,5 +192,6 @@ void render_man(FILE *out)
     man_section(out, "MATCH KEYS OF A RULE", OPT_NAME, OPT_INTERFACE);
     man_section(out, "WHAT A RULE OR THE DEFAULTS SAY", OPT_ACTION, OPT_CROSS_USER);
     man_section(out, "WHAT THE AGENT SECTION SAYS", OPT_AGENT_PEERS, OPT_AGENT_LOST);
+    man_section(out, "WHAT THE TCP SECTION SAYS", OPT_TCP_QUEUE, OPT_TCP_DELAY);
     fputs(man_tail, out);
 }

@@ -56,6 +56,19 @@ void resolve_agent(const struct value_set *agent, struct policy_agent *out)
     }
 }
 
+void resolve_tcp(const struct value_set *tcp, struct policy_tcp *out)
+{
+    *out = (struct policy_tcp){
+        .queue = value_or_default(tcp, OPT_TCP_QUEUE)->num,
+        .capture = value_or_default(tcp, OPT_TCP_CAPTURE)->text,
+        .drop_ppm = value_or_default(tcp, OPT_TCP_DROP)->num,
+        .duplicate_ppm = value_or_default(tcp, OPT_TCP_DUPLICATE)->num,
+        .corrupt_ppm = value_or_default(tcp, OPT_TCP_CORRUPT)->num,
+        .reorder_ppm = value_or_default(tcp, OPT_TCP_REORDER)->num,
+        .delay_us = value_or_default(tcp, OPT_TCP_DELAY)->num,
+    };
+}
+
 int resolve_peers(const struct value_set *agent, struct endpoint **peers, uint32_t *n)
 {
     const config_setting_t *list = agent->value[OPT_AGENT_PEERS].written;

@@ -18,6 +18,7 @@ void resolve_environment(struct value_set *file);
 void resolve_settings(const struct value_set *file, struct policy_settings *out);
 
 void resolve_agent(const struct value_set *agent, struct policy_agent *out);
+void resolve_tcp(const struct value_set *tcp, struct policy_tcp *out);
 
 // The peers that the agent section lists, as an array of the caller's, which is NULL where there
 // are none. Returns 0 or -ENOMEM.

@@ -24,9 +24,9 @@ struct policy {
 };
 
 // Sets the settings and the defaults of a policy that is all zero; it has neither rules nor peers
-// then.
+// then. sections: what the agent and the tcp section say.
 void rules_init(struct policy *policy, const struct value_set *file,
-                const struct value_set *defaults, const struct value_set *agent);
+                const struct value_set *defaults, const struct value_set *sections);
 
 // Files the rules for deciding; to be called whenever they changed. Returns 0 or -ENOMEM.
 int rules_file(struct policy *policy);

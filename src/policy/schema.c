@@ -11,6 +11,7 @@ static const char *const actions[] = {"prefer", "require", "forbid", NULL};
 static const char *const lanes[] = {"shm", "rdma", "tcp", "kernel", NULL};
 static const char *const profiles[] = {"latency", "balanced", "quiet", NULL};
 static const char *const roles[] = {"client", "server", NULL};
+static const char *const queues[] = {"auto", "af_packet", "af_xdp", NULL};
 static const char *const levels[] = {"quiet", "error", "warn", "info", "debug", NULL};
 
 const struct option policy_schema[OPT_COUNT] = {
@@ -61,6 +62,12 @@ const struct option policy_schema[OPT_COUNT] = {
                    .text = "How shuntd finds the shuntds of other hosts, so that connections "
                            "between two hosts can move to lane \"rdma\". shuntd reads it when it "
                            "starts. Without peers it speaks with no other host."},
+    [OPT_TCP] = {.name = "tcp",
+                 .type = TYPE_GROUP,
+                 .scopes = IN_FILE,
+                 .text = "How shuntd makes the queues of lane \"tcp\". It reads this when it "
+                         "starts. What is not the queue alone is for tests and for debugging: all "
+                         "connections of the lane suffer it."},
     [OPT_DEFAULTS] = {.name = "defaults",
                       .type = TYPE_GROUP,
                       .scopes = IN_FILE,
@@ -256,6 +263,51 @@ const struct option policy_schema[OPT_COUNT] = {
                         .text = "How long the link between two shuntds may be lost before their "
                                 "connections on a lane are told that the other side is out of "
                                 "reach."},
+    [OPT_TCP_QUEUE] = {.name = "queue",
+                       .type = TYPE_WORD,
+                       .scopes = IN_TCP,
+                       .words = queues,
+                       .fallback.num = POLICY_QUEUE_AUTO,
+                       .text = "The kind of raw queue. \"af_xdp\": XDP sockets. \"af_packet\": "
+                               "packet sockets that take and give super-frames. \"auto\": of the "
+                               "two what suits the driver of each interface, as `shunt explain` "
+                               "tells."},
+    [OPT_TCP_CAPTURE] = {.name = "capture",
+                         .type = TYPE_PATH,
+                         .scopes = IN_TCP,
+                         .sample = "\"/var/tmp/shunt\"",
+                         .text = "Writes all frames of each stack to a pcapng file, this with "
+                                 ".INTERFACE.UID.pcapng behind it. What stood there is lost."},
+    [OPT_TCP_DROP] = {.name = "drop_ppm",
+                      .type = TYPE_INT,
+                      .scopes = IN_TCP,
+                      .unit = "ppm",
+                      .max = 1000000,
+                      .text = "Of a million frames, each way, so many are lost."},
+    [OPT_TCP_DUPLICATE] = {.name = "duplicate_ppm",
+                           .type = TYPE_INT,
+                           .scopes = IN_TCP,
+                           .unit = "ppm",
+                           .max = 1000000,
+                           .text = "So many come twice."},
+    [OPT_TCP_CORRUPT] = {.name = "corrupt_ppm",
+                         .type = TYPE_INT,
+                         .scopes = IN_TCP,
+                         .unit = "ppm",
+                         .max = 1000000,
+                         .text = "So many have a bit turned over."},
+    [OPT_TCP_REORDER] = {.name = "reorder_ppm",
+                         .type = TYPE_INT,
+                         .scopes = IN_TCP,
+                         .unit = "ppm",
+                         .max = 1000000,
+                         .text = "So many are held back for a millisecond, and overtaken."},
+    [OPT_TCP_DELAY] = {.name = "delay_us",
+                       .type = TYPE_INT,
+                       .scopes = IN_TCP,
+                       .unit = "us",
+                       .max = 10000000,
+                       .text = "How long every frame is held back, each way."},
 };
 
 enum option_id schema_find(const char *name, enum option_scope scope)
@@ -273,6 +325,7 @@ const char *schema_scope_name(enum option_scope scope)
     return scope == IN_RULE       ? "a rule"
            : scope == IN_DEFAULTS ? "the defaults section"
            : scope == IN_AGENT    ? "the agent section"
+           : scope == IN_TCP      ? "the tcp section"
                                   : "the file";
 }
 

@@ -14,6 +14,7 @@ enum option_id {
     OPT_RING_BUDGET,
     OPT_CHANNEL_BUDGET,
     OPT_AGENT,
+    OPT_TCP,
     OPT_DEFAULTS,
     OPT_RULES,
     // what a rule asks of a connection
@@ -42,10 +43,18 @@ enum option_id {
     OPT_AGENT_FOUND,
     OPT_AGENT_ABSENT,
     OPT_AGENT_LOST,
+    // what the tcp section says
+    OPT_TCP_QUEUE,
+    OPT_TCP_CAPTURE,
+    OPT_TCP_DROP,
+    OPT_TCP_DUPLICATE,
+    OPT_TCP_CORRUPT,
+    OPT_TCP_REORDER,
+    OPT_TCP_DELAY,
     OPT_COUNT,
 };
 
-enum option_scope { IN_FILE = 1, IN_DEFAULTS = 2, IN_RULE = 4, IN_AGENT = 8 };
+enum option_scope { IN_FILE = 1, IN_DEFAULTS = 2, IN_RULE = 4, IN_AGENT = 8, IN_TCP = 16 };
 
 enum option_type {
     TYPE_WORD, // one of words; its value is the place in the list
@@ -85,7 +94,7 @@ extern const struct option policy_schema[OPT_COUNT];
 // The option called name that may stand in scope, or OPT_COUNT.
 enum option_id schema_find(const char *name, enum option_scope scope);
 
-// "a rule", "the defaults section", "the agent section", "the file".
+// "a rule", "the defaults section", "the agent section", "the tcp section", "the file".
 const char *schema_scope_name(enum option_scope scope);
 
 // The element of the NULL-ended words that name was probably meant to be; NULL: none is near.

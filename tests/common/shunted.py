@@ -54,7 +54,7 @@ class Shunt:
             shutil.chown(self.dir.name, user, user)
 
     def __enter__(self):
-        command = [build_dir() / "shuntd", "--socket", self.socket]
+        command = [build_dir() / "shuntd", "--socket", self.socket, "-c", self.config]
         self.daemon = subprocess.Popen(command, env=plain_env(), stdin=subprocess.DEVNULL,
                                        **as_user(self.user))
         for _ in range(500):

@@ -114,16 +114,32 @@ def iperf3(run):
                 run.tap.note(line)
 
 
+class Named:
+    """A Tap whose cases begin with the queue's name."""
+
+    def __init__(self, tap, queue):
+        self.tap = tap
+        self.queue = queue
+        self.note = tap.note
+
+    def ok(self, good, name):
+        return self.tap.ok(good, f"{self.queue}: {name}")
+
+
 def main():
     rig.enter()
     tap = rig.Tap()
-    needs = {redis: "redis-server", nginx: "nginx", curl: "curl", iperf3: "iperf3"}
-    for part, tool in needs.items():
+    parts = [(part, queue) for queue, all_of in
+             (("af_packet", (redis, nginx, curl, iperf3)), ("af_xdp", (redis, curl, iperf3)))
+             for part in all_of]
+    for part, queue in parts:
+        tool = {redis: "redis-server"}.get(part, part.__name__)
         if not shutil.which(tool):
             tap.skip(part.__name__, f"there is no {tool}")
             continue
-        with rig.Shunt(rig.WIRE) as shunt, tempfile.TemporaryDirectory(prefix="shunt-wire.") as work:
-            run = Run(tap, shunt, work)
+        config = f'tcp = {{ queue = "{queue}"; }};\n' + rig.WIRE
+        with rig.Shunt(config) as shunt, tempfile.TemporaryDirectory(prefix="shunt-wire.") as work:
+            run = Run(Named(tap, queue), shunt, work)
             try:
                 part(run)
             except (RuntimeError, subprocess.TimeoutExpired) as e:

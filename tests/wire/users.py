@@ -18,8 +18,8 @@ from shunted import as_user
 PYTHON = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
 ACTOR = [PYTHON, os.path.join(os.path.dirname(os.path.abspath(__file__)), "actor.py")]
 USERS = (65534, 1)
-# as in capabilities(7): SETGID, SETUID, NET_ADMIN, NET_RAW, SYS_PTRACE, BPF
-SHUNTD_MAY = sum(1 << bit for bit in (6, 7, 12, 13, 19, 39))
+# as in capabilities(7): SETGID, SETUID, NET_ADMIN, NET_RAW, IPC_LOCK, SYS_PTRACE, BPF
+SHUNTD_MAY = sum(1 << bit for bit in (6, 7, 12, 13, 14, 19, 39))
 PORTS = iter(range(27000, 27100))
 
 
@@ -171,7 +171,8 @@ def main():
     if not readable:
         print("1..0 # SKIP other users cannot read the build directory")
         return
-    with rig.Shunt(rig.WIRE) as shunt:
+    # with a keeper that is stopped, a connect waits until the deadline
+    with rig.Shunt(rig.WIRE.replace("deadline_ms = 20000", "deadline_ms = 5000")) as shunt:
         users = [User(shunt, uid) for uid in USERS]
         echo = next(PORTS)
         peer = start_peer("serve-echo", echo)
