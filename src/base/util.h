@@ -24,6 +24,20 @@ static inline uint64_t u64_max(uint64_t a, uint64_t b)
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+// The value as it was read, once: the compiler may not look again into memory that others write.
+static inline uint32_t value_once(uint32_t n)
+{
+    __asm__("" : "+r"(n));
+    return n;
+}
+
+// An index below count (not 0), whatever memory said: the last one for all that are too large.
+static inline uint32_t index_within(uint32_t i, uint32_t count)
+{
+    i = value_once(i);
+    return i < count ? i : count - 1;
+}
+
 // What Shunt's libraries export; everything else is hidden.
 #define SHUNT_EXPORT __attribute__((visibility("default")))
 

@@ -53,7 +53,8 @@ static void insert(struct wheel *w, struct wheel_nodes n, uint32_t i)
 static void take(struct wheel *w, struct wheel_nodes n, uint32_t i)
 {
     struct wheel_node *node = wheel_node_at(n, i);
-    int level = node->slot / WHEEL_SLOTS, slot = node->slot % WHEEL_SLOTS;
+    uint32_t at = index_within(node->slot, WHEEL_LEVELS * WHEEL_SLOTS);
+    int level = at / WHEEL_SLOTS, slot = at % WHEEL_SLOTS;
 
     if (node->next != WHEEL_NONE)
         wheel_node_at(n, node->next)->prev = node->prev;
@@ -101,29 +102,42 @@ static bool earliest(const struct wheel *w, int *level, uint64_t *tick)
     return false;
 }
 
-// Spreads a slot whose time has come over the levels below it.
+static void empty(struct wheel *w, int level, int slot)
+{
+    w->heads[level][slot] = WHEEL_NONE;
+    w->busy[level] &= ~(UINT64_C(1) << slot);
+}
+
+// Spreads a slot whose time has come over the levels below it. Each node is in one slot: who finds
+// more than there are walks in a circle.
 static void cascade(struct wheel *w, struct wheel_nodes n, int level, int slot)
 {
-    while (w->heads[level][slot] != WHEEL_NONE) {
-        uint32_t i = w->heads[level][slot];
+    uint32_t left = n.count, i;
 
+    while ((i = w->heads[level][slot]) != WHEEL_NONE && left--) {
         take(w, n, i);
         insert(w, n, i);
     }
+    if (i != WHEEL_NONE || w->busy[level] & UINT64_C(1) << slot)
+        empty(w, level, slot);
 }
 
 uint32_t wheel_expire(struct wheel *w, struct wheel_nodes n, uint64_t now_ns)
 {
     uint64_t target = now_ns >> WHEEL_TICK_SHIFT, tick;
-    int level;
+    int left = WHEEL_LEVELS * WHEEL_SLOTS, level; // no slot comes twice
 
-    while (earliest(w, &level, &tick) && tick <= target) {
+    while (left-- && earliest(w, &level, &tick) && tick <= target) {
         int slot = tick >> level * WHEEL_SLOT_BITS & SLOT_MASK;
         uint32_t i = w->heads[level][slot];
 
         w->now_tick = MAX(w->now_tick, tick);
         if (level) {
             cascade(w, n, level, slot);
+            continue;
+        }
+        if (i == WHEEL_NONE) {
+            empty(w, level, slot);
             continue;
         }
         take(w, n, i);

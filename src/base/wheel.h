@@ -3,7 +3,8 @@
 // monotonic clock, and a timer fires at its deadline or up to one tick later, never before it.
 //
 // Nodes are addressed by 32-bit indexes into an array that the caller owns (they may be embedded in
-// larger structs: `stride` bytes apart), so wheel and nodes can lie in shared memory.
+// larger structs: `stride` bytes apart), so wheel and nodes can lie in shared memory. Whatever
+// others write there, nothing outside of both is touched, and each call ends.
 //
 // Nine levels of 64 slots, a tick of 2^10 ns: together they reach to the end of 64-bit time.
 #ifndef SHUNT_BASE_WHEEL_H
@@ -12,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/util.h"
 
 #define WHEEL_TICK_SHIFT 10 // 1,024 ns
 #define WHEEL_LEVELS     9
@@ -38,11 +41,12 @@ struct wheel {
 struct wheel_nodes {
     void *base; // the node with index 0
     size_t stride;
+    uint32_t count; // not 0
 };
 
 static inline struct wheel_node *wheel_node_at(struct wheel_nodes n, uint32_t i)
 {
-    return (struct wheel_node *)(void *)((char *)n.base + n.stride * i);
+    return (struct wheel_node *)(void *)((char *)n.base + n.stride * index_within(i, n.count));
 }
 
 void wheel_init(struct wheel *w, uint64_t now_ns);

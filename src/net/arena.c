@@ -133,17 +133,6 @@ static int map_arena(struct net *n, int fd)
     return 0;
 }
 
-// The engine's parts lie within the bytes that are the engine's.
-static bool engine_fits(const struct net *n, const uint8_t *engine, uint64_t bytes)
-{
-    const uint8_t *end = engine + bytes;
-    const struct tcp_ctx *c = &n->ctx;
-
-    return (const uint8_t *)c->conns > engine && (const uint8_t *)c->spans > engine &&
-           (const uint8_t *)c->buckets > engine && (const uint8_t *)c->conns < end &&
-           (const uint8_t *)c->spans < end && (const uint8_t *)c->buckets < end;
-}
-
 static int find_parts(struct net *n)
 {
     const struct net_arena *a = n->arena;
@@ -161,10 +150,7 @@ static int find_parts(struct net *n)
     }
     n->socks = (struct net_sock *)(void *)(mem + align_page(sizeof *a));
     n->channels = mem + n->channels_at;
-    if (tcp_attach(&n->ctx, mem + engine_at, &net_host, n) ||
-        !engine_fits(n, mem + engine_at, engine_bytes))
-        return -EPROTO;
-    return 0;
+    return tcp_attach(&n->ctx, mem + engine_at, engine_bytes, &net_host, n);
 }
 
 static int join(struct net *n, const struct net_attach *how)

@@ -68,7 +68,7 @@ int tcp_create(struct tcp_ctx *ctx, uint64_t now_ns, const struct tcp_tuple *t,
 
 int tcp_connect(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
 {
-    const struct tcp_config *cfg = &ctx->arena->cfg;
+    const struct tcp_config *cfg = &ctx->cfg;
 
     if (c->state != TCP_CLOSED || !c->in_table)
         return -EISCONN;
@@ -126,8 +126,8 @@ struct tcp_conn *tcp_accept(struct tcp_ctx *ctx, struct tcp_conn *listener)
 
     if (i == TCP_NONE)
         return NULL;
-    conn_leave_listener(ctx, &ctx->conns[i]);
-    return &ctx->conns[i];
+    conn_leave_listener(ctx, conn_at(ctx, i));
+    return conn_at(ctx, i);
 }
 
 void tcp_tx_notify(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
@@ -198,19 +198,6 @@ static bool has_unread(struct tcp_ctx *ctx, const struct tcp_conn *c)
     return ring_space(&rx, c->rx_pos) < ring_size(&rx);
 }
 
-// RFC 9293, 3.10.4 for LISTEN: "Any outstanding RECEIVEs are returned with error; delete TCB": and
-// those who came through it with nobody to take them.
-static void close_listener(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
-{
-    struct tcp_conn *child;
-
-    while (c->listen.syns.next != TCP_NONE)
-        conn_free(ctx, &ctx->conns[c->listen.syns.next]);
-    while ((child = tcp_accept(ctx, c)) != NULL)
-        tcp_abort(ctx, now_ns, child);
-    conn_free(ctx, c);
-}
-
 // The host has let go of what is over already.
 static void let_go(struct tcp_ctx *ctx, struct tcp_conn *c)
 {
@@ -220,12 +207,9 @@ static void let_go(struct tcp_ctx *ctx, struct tcp_conn *c)
         conn_free(ctx, c);
 }
 
-void tcp_abort(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
+static void abort_stream(struct tcp_ctx *ctx, struct tcp_conn *c)
 {
     switch (c->state) {
-    case TCP_LISTEN:
-        close_listener(ctx, now_ns, c);
-        return;
     case TCP_CLOSED:
         let_go(ctx, c);
         return;
@@ -241,6 +225,28 @@ void tcp_abort(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
     }
     c->orphan = 1;
     conn_end(ctx, c, 0);
+}
+
+// RFC 9293, 3.10.4 for LISTEN: "Any outstanding RECEIVEs are returned with error; delete TCB": and
+// those who came through it with nobody to take them.
+static void close_listener(struct tcp_ctx *ctx, struct tcp_conn *c)
+{
+    uint32_t left = 2 * ctx->cfg.max_conns;
+    struct tcp_conn *child;
+
+    for (; c->listen.syns.next != TCP_NONE && left; left--)
+        conn_free(ctx, conn_at(ctx, c->listen.syns.next));
+    for (; left && (child = tcp_accept(ctx, c)) != NULL; left--)
+        abort_stream(ctx, child);
+    conn_free(ctx, c);
+}
+
+void tcp_abort(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
+{
+    if (c->state == TCP_LISTEN)
+        close_listener(ctx, c);
+    else
+        abort_stream(ctx, c);
 }
 
 void tcp_close(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)

@@ -7,7 +7,7 @@ void side_list_append(struct tcp_ctx *ctx, struct tcp_link *list, struct tcp_con
     if (list->prev == TCP_NONE)
         list->next = conn_index(ctx, c);
     else
-        ctx->conns[list->prev].side.next = conn_index(ctx, c);
+        conn_at(ctx, list->prev)->side.next = conn_index(ctx, c);
     list->prev = conn_index(ctx, c);
 }
 
@@ -16,9 +16,9 @@ void side_list_remove(struct tcp_ctx *ctx, struct tcp_link *list, struct tcp_con
     if (c->side.prev == TCP_NONE)
         list->next = c->side.next;
     else
-        ctx->conns[c->side.prev].side.next = c->side.next;
+        conn_at(ctx, c->side.prev)->side.next = c->side.next;
     if (c->side.next == TCP_NONE)
         list->prev = c->side.prev;
     else
-        ctx->conns[c->side.next].side.prev = c->side.prev;
+        conn_at(ctx, c->side.next)->side.prev = c->side.prev;
 }

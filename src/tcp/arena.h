@@ -31,8 +31,6 @@ struct tcp_keys {
 struct tcp_arena {
     uint64_t magic;
     uint32_t version;
-    uint32_t bucket_mask;
-    size_t conns_at, spans_at, buckets_at; // offsets from the start of the block
     struct tcp_config cfg;
     struct tcp_keys keys;
     uint64_t random_count;
@@ -61,7 +59,21 @@ static inline uint64_t arena_random(struct tcp_ctx *ctx)
 
 static inline struct wheel_nodes arena_wheel_nodes(const struct tcp_ctx *ctx)
 {
-    return (struct wheel_nodes){&ctx->conns->wheel, sizeof ctx->conns[0]};
+    return (struct wheel_nodes){&ctx->conns->wheel, sizeof ctx->conns[0], ctx->cfg.max_conns};
+}
+
+// An index that was read from the arena. One that is too large leads to the last connection: memory
+// that somebody has scribbled on breaks connections, and nothing else.
+static inline struct tcp_conn *conn_at(const struct tcp_ctx *ctx, uint32_t i)
+{
+    return &ctx->conns[index_within(i, ctx->cfg.max_conns)];
+}
+
+// A number of the arena to divide by.
+static inline uint32_t nonzero(uint32_t n)
+{
+    n = value_once(n);
+    return n ? n : 1;
 }
 
 static inline uint32_t conn_index(const struct tcp_ctx *ctx, const struct tcp_conn *c)

@@ -38,7 +38,7 @@ int cc_select(struct tcp_conn *c, uint32_t index, uint64_t now_ns)
 // RFC 6928, 2: min (10*MSS, max (2*MSS, 14600)), with the count configurable.
 uint32_t cc_initial_window(const struct tcp_ctx *ctx, const struct tcp_conn *c)
 {
-    uint32_t segments = ctx->arena->cfg.initial_window;
+    uint32_t segments = ctx->cfg.initial_window;
 
     return u64_min(segments * c->mss, u64_max(2u * c->mss, segments * 1460));
 }
@@ -64,10 +64,10 @@ uint32_t cc_slow_start(struct tcp_conn *c, const struct tcp_ack *ack)
 
 void cc_pace_by_window(const struct tcp_ctx *ctx, struct tcp_conn *c)
 {
-    uint64_t rate;
+    uint64_t srtt_ns = c->srtt_ns, rate;
 
-    if (!ctx->arena->cfg.pacing || cc_of(c)->model || !c->srtt_ns)
+    if (!ctx->cfg.pacing || cc_of(c)->model || !srtt_ns)
         return;
-    rate = (uint64_t)c->cwnd * NS_PER_S / c->srtt_ns;
+    rate = (uint64_t)c->cwnd * NS_PER_S / srtt_ns;
     c->pacing_rate = c->cwnd < c->ssthresh / 2 ? rate * 2 : rate * 6 / 5;
 }

@@ -33,7 +33,7 @@ extern const struct tcp_cc *const cc_table[CC_COUNT];
 
 static inline const struct tcp_cc *cc_of(const struct tcp_conn *c)
 {
-    return cc_table[c->cc];
+    return cc_table[index_within(c->cc, CC_COUNT)];
 }
 
 // Picks an algorithm and starts it. Returns 0 or -EINVAL.

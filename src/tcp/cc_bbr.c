@@ -95,7 +95,7 @@ static void enter_probe_bw(struct tcp_conn *c, uint64_t now_ns)
 static void advance_cycle(struct tcp_conn *c, const struct tcp_ack *ack)
 {
     struct cc_bbr *b = &c->bbr;
-    uint16_t gain = cycle_gain[b->cycle];
+    uint16_t gain = cycle_gain[b->cycle % 8];
     uint32_t now_us = ack->now_ns / NS_PER_US;
     bool elapsed = now_us - b->cycle_us > c->min_rtt_ns / NS_PER_US;
 
@@ -165,7 +165,7 @@ static uint32_t pacing_gain(const struct cc_bbr *b)
 {
     static const uint16_t gain[] = {STARTUP_GAIN, DRAIN_GAIN, 0, GAIN_UNIT};
 
-    return b->mode == BBR_PROBE_BW ? cycle_gain[b->cycle] : gain[b->mode];
+    return b->mode == BBR_PROBE_BW ? cycle_gain[b->cycle % 8] : gain[b->mode % 4];
 }
 
 // The rate falls only once the pipe was full: before, a slow program would teach it too little.

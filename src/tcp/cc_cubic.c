@@ -60,7 +60,7 @@ static uint64_t window_at(const struct tcp_conn *c, uint64_t t_ns)
 static void grow_reno_estimate(struct tcp_conn *c, uint32_t acked)
 {
     struct cc_cubic *q = &c->cubic;
-    uint64_t add = (uint64_t)c->mss * acked / c->cwnd;
+    uint64_t add = (uint64_t)c->mss * acked / nonzero(c->cwnd);
 
     q->w_est += q->w_est < q->w_max ? add * 9 / 17 : add;
 }
@@ -82,7 +82,7 @@ static void cubic_grow(struct tcp_conn *c, const struct tcp_ack *ack)
     target = window_at(c, ack->now_ns - q->epoch_ns + c->srtt_ns);
     target = u64_min(target, (uint64_t)c->cwnd * 3 / 2);
     if (target > c->cwnd)
-        c->cwnd += (target - c->cwnd) * acked / c->cwnd;
+        c->cwnd += (target - c->cwnd) * acked / nonzero(c->cwnd);
     c->cwnd = u64_max(c->cwnd, q->w_est);
 }
 

@@ -78,7 +78,7 @@ static uint32_t ts_with_options(uint32_t ts, const struct segment *syn, bool ecn
 void cookie_answer(struct in *in)
 {
     const struct segment *syn = in->seg;
-    const struct tcp_config *cfg = &in->ctx->arena->cfg;
+    const struct tcp_config *cfg = &in->ctx->cfg;
     struct tcp_tuple t = tuple_of(syn);
     struct tcp_conn probe = {.tuple = t};
     bool ecn = cfg->ecn && (syn->flags & (SEG_ECE | SEG_CWR)) == (SEG_ECE | SEG_CWR);
@@ -121,7 +121,7 @@ static void rebuild_syn(const struct tcp_ctx *ctx, const struct segment *ack, ui
     syn->opts = SEG_OPT_MSS;
     syn->mss = mss;
     syn->len = 0;
-    if (!(ack->opts & SEG_OPT_TS) || !ctx->arena->cfg.timestamps)
+    if (!(ack->opts & SEG_OPT_TS) || !ctx->cfg.timestamps)
         return;
     syn->opts |= SEG_OPT_TS | (bits & TS_SACK ? SEG_OPT_SACK_OK : 0);
     if ((bits & TS_WSCALE) != TS_WSCALE) {
@@ -154,7 +154,7 @@ bool cookie_redeem(struct in *in)
     if (!c)
         return true; // no room: the peer's next segment tries again
     c->snd_nxt = c->snd_una + 1;
-    c->rcv_adv = c->rcv_nxt + u64_min(in->ctx->arena->cfg.rcv_initial, UINT16_MAX);
+    c->rcv_adv = c->rcv_nxt + u64_min(in->ctx->cfg.rcv_initial, UINT16_MAX);
     tcp_count(in->ctx, cookies_ok);
     tcp_conn_input(in->ctx, c, in->now_ns, seg, in->sink);
     if (c->in_use && c->state == TCP_SYN_RECEIVED) // not taken: it has no SYN-ACK to wait for

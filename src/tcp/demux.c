@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 
+#define CHAIN_MAX   1024 // where a walk gives up: keyed hashes make no chain of that length
 #define TUPLE_BYTES (offsetof(struct tcp_tuple, remote_port) + sizeof(uint16_t)) // no padding
 
 // IPv4 needs a third of the bytes: most segments hash one block less.
@@ -20,7 +21,7 @@ static uint64_t hash_tuple(const struct siphash_key *key, const struct tcp_tuple
 
 static uint32_t *bucket_of(const struct tcp_ctx *ctx, const struct tcp_tuple *t)
 {
-    return &ctx->buckets[hash_tuple(&ctx->arena->keys.hash, t) & ctx->arena->bucket_mask];
+    return &ctx->buckets[hash_tuple(&ctx->arena->keys.hash, t) & ctx->bucket_mask];
 }
 
 void demux_add(struct tcp_ctx *ctx, struct tcp_conn *c)
@@ -34,12 +35,12 @@ void demux_add(struct tcp_ctx *ctx, struct tcp_conn *c)
 
 void demux_remove(struct tcp_ctx *ctx, struct tcp_conn *c)
 {
-    uint32_t *at = bucket_of(ctx, &c->tuple), i = conn_index(ctx, c);
+    uint32_t *at = bucket_of(ctx, &c->tuple), i = conn_index(ctx, c), left = CHAIN_MAX;
 
     if (!c->in_table)
         return;
-    while (*at != TCP_NONE && *at != i)
-        at = &ctx->conns[*at].hash_next;
+    while (*at != TCP_NONE && *at != i && left--)
+        at = &conn_at(ctx, *at)->hash_next;
     if (*at == i)
         *at = c->hash_next;
     c->in_table = 0;
@@ -49,9 +50,14 @@ void demux_remove(struct tcp_ctx *ctx, struct tcp_conn *c)
 
 struct tcp_conn *demux_find(const struct tcp_ctx *ctx, const struct tcp_tuple *t)
 {
-    for (uint32_t i = *bucket_of(ctx, t); i != TCP_NONE; i = ctx->conns[i].hash_next)
-        if (tuple_equal(&ctx->conns[i].tuple, t))
-            return &ctx->conns[i];
+    uint32_t i = *bucket_of(ctx, t), left = CHAIN_MAX;
+    struct tcp_conn *c;
+
+    for (; i != TCP_NONE && left--; i = c->hash_next) {
+        c = conn_at(ctx, i);
+        if (tuple_equal(&c->tuple, t))
+            return c;
+    }
     return NULL;
 }
 
@@ -79,7 +85,7 @@ struct tcp_conn *demux_listener(const struct tcp_ctx *ctx, const struct ip_addr 
 // offset.
 int demux_pick_port(struct tcp_ctx *ctx, const struct tcp_tuple *t, uint16_t *port)
 {
-    const struct tcp_config *cfg = &ctx->arena->cfg;
+    const struct tcp_config *cfg = &ctx->cfg;
     uint32_t range = (uint32_t)cfg->port_last - cfg->port_first + 1;
     struct tcp_tuple try = *t;
     uint64_t offset;

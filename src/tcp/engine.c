@@ -11,6 +11,8 @@
 #include "tcp/span.h"
 #include "tcp/timers.h"
 
+#define EXPIRE_MAX 4 // timers of one connection that one call runs, at most
+
 void tcp_config_init(struct tcp_config *cfg)
 {
     *cfg = (struct tcp_config){
@@ -62,19 +64,26 @@ static uint32_t bucket_count(const struct tcp_config *cfg)
     return n;
 }
 
-static void lay_out(struct tcp_arena *a, const struct tcp_config *cfg)
+// Where the parts of an engine in mem lie.
+static void lay_out(struct tcp_ctx *ctx, void *mem, const struct tcp_config *cfg)
 {
-    a->conns_at = align64(sizeof *a);
-    a->spans_at = a->conns_at + align64((size_t)cfg->max_conns * sizeof(struct tcp_conn));
-    a->buckets_at = a->spans_at + align64((size_t)cfg->max_spans * sizeof(struct tcp_span));
+    char *at = (char *)mem + align64(sizeof(struct tcp_arena));
+
+    ctx->arena = mem;
+    ctx->conns = (struct tcp_conn *)(void *)at;
+    at += align64((size_t)cfg->max_conns * sizeof(struct tcp_conn));
+    ctx->spans = (struct tcp_span *)(void *)at;
+    at += align64((size_t)cfg->max_spans * sizeof(struct tcp_span));
+    ctx->buckets = (uint32_t *)(void *)at;
+    ctx->bucket_mask = bucket_count(cfg) - 1;
 }
 
 size_t tcp_arena_size(const struct tcp_config *cfg)
 {
-    struct tcp_arena a;
-
-    lay_out(&a, cfg);
-    return a.buckets_at + align64(bucket_count(cfg) * sizeof(uint32_t));
+    return align64(sizeof(struct tcp_arena)) +
+           align64((size_t)cfg->max_conns * sizeof(struct tcp_conn)) +
+           align64((size_t)cfg->max_spans * sizeof(struct tcp_span)) +
+           align64(bucket_count(cfg) * sizeof(uint32_t));
 }
 
 static bool config_is_sane(const struct tcp_config *cfg)
@@ -108,18 +117,16 @@ int tcp_format(void *mem, const struct tcp_config *cfg, uint64_t now_ns)
     if (!config_is_sane(cfg))
         return -EINVAL;
     memset(a, 0, sizeof *a);
-    lay_out(a, cfg);
     a->version = ARENA_VERSION;
     a->cfg = *cfg;
-    a->bucket_mask = bucket_count(cfg) - 1;
     a->conn_free = TCP_NONE;
     a->ready = a->time_wait = (struct tcp_link){TCP_NONE, TCP_NONE};
     derive_keys(a);
     wheel_init(&a->wheel, now_ns);
     a->magic = ARENA_MAGIC;
-    tcp_attach(&ctx, mem, NULL, NULL);
+    tcp_attach(&ctx, mem, tcp_arena_size(cfg), NULL, NULL);
     a->port_step = (uint32_t)arena_random(&ctx);
-    memset(ctx.buckets, 0xff, ((size_t)a->bucket_mask + 1) * sizeof *ctx.buckets);
+    memset(ctx.buckets, 0xff, ((size_t)ctx.bucket_mask + 1) * sizeof *ctx.buckets);
     a->span_free = TCP_NONE;
     a->counters.spans = cfg->max_spans;
     for (uint32_t i = cfg->max_spans; i-- > 0;)
@@ -127,28 +134,26 @@ int tcp_format(void *mem, const struct tcp_config *cfg, uint64_t now_ns)
     return 0;
 }
 
-int tcp_attach(struct tcp_ctx *ctx, void *mem, const struct tcp_host *host, void *self)
+int tcp_attach(struct tcp_ctx *ctx, void *mem, size_t size, const struct tcp_host *host, void *self)
 {
-    struct tcp_arena *a = mem;
+    const struct tcp_arena *a = mem;
 
-    if (a->magic != ARENA_MAGIC || a->version != ARENA_VERSION)
+    if (size < sizeof *a || a->magic != ARENA_MAGIC || a->version != ARENA_VERSION)
         return -EPROTO;
-    *ctx = (struct tcp_ctx){
-        .arena = a,
-        .conns = (struct tcp_conn *)(void *)((char *)mem + a->conns_at),
-        .spans = (struct tcp_span *)(void *)((char *)mem + a->spans_at),
-        .buckets = (uint32_t *)(void *)((char *)mem + a->buckets_at),
-        .host = host,
-        .self = self,
-    };
+    *ctx = (struct tcp_ctx){.host = host, .self = self};
+    memcpy(&ctx->cfg, &a->cfg, sizeof ctx->cfg);
+    if (!config_is_sane(&ctx->cfg) || tcp_arena_size(&ctx->cfg) > size)
+        return -EPROTO;
+    lay_out(ctx, mem, &ctx->cfg);
     return 0;
 }
 
 int tcp_output(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_sink *sink)
 {
+    uint32_t left = 2 * ctx->cfg.max_conns;
     struct tcp_conn *c;
 
-    while ((c = conn_next_ready(ctx)) != NULL) {
+    while (left-- && (c = conn_next_ready(ctx)) != NULL) {
         int err = tcp_conn_output(ctx, c, now_ns, sink);
 
         if (err)
@@ -160,10 +165,10 @@ int tcp_output(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_sink *sink)
 void tcp_expire(struct tcp_ctx *ctx, uint64_t now_ns)
 {
     struct wheel_nodes nodes = arena_wheel_nodes(ctx);
-    uint32_t i;
+    uint32_t left = EXPIRE_MAX * ctx->cfg.max_conns, i;
 
-    while ((i = wheel_expire(&ctx->arena->wheel, nodes, now_ns)) != WHEEL_NONE)
-        timer_fire(ctx, &ctx->conns[i], now_ns);
+    while (left-- && (i = wheel_expire(&ctx->arena->wheel, nodes, now_ns)) != WHEEL_NONE)
+        timer_fire(ctx, conn_at(ctx, i), now_ns);
 }
 
 uint64_t tcp_deadline(const struct tcp_ctx *ctx)
@@ -178,7 +183,9 @@ const struct tcp_counters *tcp_counters(const struct tcp_ctx *ctx)
 
 struct tcp_conn *tcp_conn_at(const struct tcp_ctx *ctx, uint32_t index)
 {
-    return index < ctx->arena->conn_fresh && ctx->conns[index].in_use ? &ctx->conns[index] : NULL;
+    return index < ctx->cfg.max_conns && index < ctx->arena->conn_fresh && ctx->conns[index].in_use
+               ? &ctx->conns[index]
+               : NULL;
 }
 
 uint32_t tcp_conn_index(const struct tcp_ctx *ctx, const struct tcp_conn *c)

@@ -28,16 +28,16 @@ bool fastopen_has_cookie(struct tcp_ctx *ctx, uint64_t now_ns, const struct ip_a
 {
     struct tfo_entry *e = known(ctx, server);
 
-    return ctx->arena->cfg.tfo_client && e && e->len && now_ns >= e->blocked_until_ns;
+    return ctx->cfg.tfo_client && e && e->len && now_ns >= e->blocked_until_ns;
 }
 
 void fastopen_fill_syn(struct out *o, struct segment *seg)
 {
     struct tcp_conn *c = o->c;
     struct tfo_entry *e;
-    uint32_t ready;
+    uint32_t ready, room;
 
-    if (!c->tfo || !o->ctx->arena->cfg.tfo_client)
+    if (!c->tfo || !o->ctx->cfg.tfo_client)
         return;
     e = known(o->ctx, &c->tuple.remote);
     if (e && o->now_ns < e->blocked_until_ns)
@@ -45,10 +45,11 @@ void fastopen_fill_syn(struct out *o, struct segment *seg)
     seg->opts |= SEG_OPT_TFO;
     if (!e || !e->len) // a cookie request
         return;
-    seg->tfo_len = e->len;
-    memcpy(seg->tfo, e->cookie, e->len);
+    seg->tfo_len = u64_min(e->len, SEG_TFO_MAX);
+    memcpy(seg->tfo, e->cookie, SEG_TFO_MAX);
     ready = o->has_tx ? ring_ready(&o->tx, c->tx_pos) : 0;
-    ready = u64_min(ready, u64_min(mtu_announced_mss(c), e->mss) - SYN_OPTIONS);
+    room = u64_max(u64_min(mtu_announced_mss(c), e->mss), SYN_OPTIONS) - SYN_OPTIONS;
+    ready = u64_min(ready, room);
     if (ready)
         emit_payload(o, seg, c->snd_una + 1, ready);
     seg->gso_size = 0;
@@ -102,7 +103,7 @@ bool fastopen_cookie_ok(const struct tcp_ctx *ctx, const struct tcp_conn *listen
 {
     uint8_t want[COOKIE_BYTES];
 
-    if (!listener->tfo || !ctx->arena->cfg.tfo_server || !(seg->opts & SEG_OPT_TFO))
+    if (!listener->tfo || !ctx->cfg.tfo_server || !(seg->opts & SEG_OPT_TFO))
         return false;
     make_cookie(ctx, &seg->src, want);
     return seg->tfo_len == COOKIE_BYTES && !memcmp(want, seg->tfo, COOKIE_BYTES);

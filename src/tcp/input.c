@@ -18,7 +18,7 @@ void input_challenge(struct in *in)
 {
     struct tcp_conn *c = in->c;
     uint32_t now_ms = in->now_ns / NS_PER_MS,
-             gap_ms = 1000 / u64_max(in->ctx->arena->cfg.challenge_rate, 1);
+             gap_ms = 1000 / u64_max(in->ctx->cfg.challenge_rate, 1);
 
     if (c->challenge_ms && now_ms - c->challenge_ms < gap_ms)
         return;

@@ -204,7 +204,7 @@ static bool input_ack_syn_received(struct in *in)
         return false;
     }
     if (!c->active && !c->has_rings) {
-        const struct tcp_conn *l = &in->ctx->conns[c->listener];
+        const struct tcp_conn *l = conn_at(in->ctx, c->listener);
 
         // TCP_DEFER_ACCEPT: the bare ACK is not enough until the time is over
         if (c->retries < l->listen.defer && !in->len && !(in->flags & SEG_FIN)) {

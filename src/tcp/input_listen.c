@@ -67,7 +67,7 @@ struct tcp_conn *input_make_child(struct in *in, uint32_t iss)
 
 bool input_offer_child(struct tcp_ctx *ctx, struct tcp_conn *c)
 {
-    struct tcp_conn *l = &ctx->conns[c->listener];
+    struct tcp_conn *l = conn_at(ctx, c->listener);
 
     if (l->listen.waiting >= l->listen.backlog || ctx->host->accept(ctx->self, l, c) ||
         conn_attach_rings(ctx, c)) {
@@ -110,10 +110,10 @@ static void take_syn_data(struct in *in, struct tcp_conn *c)
 static bool pool_has_room(const struct tcp_ctx *ctx)
 {
     const struct tcp_counters *now = &ctx->arena->counters;
-    uint32_t max = ctx->arena->cfg.max_conns;
+    uint32_t max = ctx->cfg.max_conns;
 
     // what is in TIME-WAIT gives way by itself
-    return !ctx->arena->cfg.syn_cookies || now->conns - now->time_waits < max - max / 4;
+    return !ctx->cfg.syn_cookies || now->conns - now->time_waits < max - max / 4;
 }
 
 // "Third, check for a SYN."
@@ -133,12 +133,12 @@ static void take_syn(struct in *in)
             ? input_make_child(in, isn_make(in->ctx, &t, in->now_ns))
             : NULL;
     if (!c) {
-        if (in->ctx->arena->cfg.syn_cookies)
+        if (in->ctx->cfg.syn_cookies)
             cookie_answer(in);
         return;
     }
     tcp_count(in->ctx, passive_opens);
-    c->tfo_ask = l->tfo && in->ctx->arena->cfg.tfo_server && in->seg->opts & SEG_OPT_TFO &&
+    c->tfo_ask = l->tfo && in->ctx->cfg.tfo_server && in->seg->opts & SEG_OPT_TFO &&
                  !fastopen_cookie_ok(in->ctx, l, in->seg);
     take_syn_data(in, c);
     conn_ready(in->ctx, c);

@@ -16,7 +16,7 @@
 void input_syn_options(struct tcp_ctx *ctx, struct tcp_conn *c, const struct segment *seg,
                        uint64_t now_ns)
 {
-    const struct tcp_config *cfg = &ctx->arena->cfg;
+    const struct tcp_config *cfg = &ctx->cfg;
     bool asked = (seg->flags & (SEG_ECE | SEG_CWR)) == (SEG_ECE | SEG_CWR);
 
     c->mss_peer = seg->opts & SEG_OPT_MSS && seg->mss ? seg->mss : 0;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "tcp/machine.h"
 
-#include <assert.h>
-
 #include "base/util.h"
 #include "tcp/demux.h"
 #include "tcp/span.h"
@@ -36,9 +34,13 @@ const char *tcp_state_name(enum tcp_state state)
 
 void tcp_conn_move(struct tcp_ctx *ctx, struct tcp_conn *c, enum tcp_state to)
 {
-    enum tcp_state from = c->state;
+    enum tcp_state from = value_once(c->state);
 
-    assert(legal[from] & 1u << to);
+    // our own code never makes an illegal move; from memory that others write any may come
+    if (from >= TCP_STATES || !(legal[from] & 1u << to)) {
+        ctx->illegal_moves++;
+        from = TCP_CLOSED;
+    }
     if (from == TCP_TIME_WAIT) {
         side_list_remove(ctx, &ctx->arena->time_wait, c);
         ctx->arena->counters.time_waits--;
@@ -64,10 +66,12 @@ static uint32_t pool_take(struct tcp_ctx *ctx)
     struct tcp_arena *a = ctx->arena;
     uint32_t i = a->conn_free;
 
-    if (i != TCP_NONE)
-        a->conn_free = ctx->conns[i].side.next;
-    else if (a->conn_fresh < a->cfg.max_conns)
-        i = a->conn_fresh++;
+    if (i < ctx->cfg.max_conns)
+        a->conn_free = conn_at(ctx, i)->side.next;
+    else if ((i = a->conn_fresh) < ctx->cfg.max_conns)
+        a->conn_fresh = i + 1;
+    else
+        i = TCP_NONE;
     return i;
 }
 
@@ -77,10 +81,10 @@ static bool recycle_time_wait(struct tcp_ctx *ctx)
 {
     uint32_t i = ctx->arena->time_wait.next;
 
-    if (i == TCP_NONE || !ctx->conns[i].orphan)
+    if (i == TCP_NONE || !conn_at(ctx, i)->orphan)
         return false;
     tcp_count(ctx, time_wait_recycled);
-    conn_end(ctx, &ctx->conns[i], 0);
+    conn_end(ctx, conn_at(ctx, i), 0);
     return true;
 }
 
@@ -114,10 +118,10 @@ struct tcp_conn *conn_alloc(struct tcp_ctx *ctx)
         i = pool_take(ctx);
     if (i == TCP_NONE)
         return NULL;
-    c = &ctx->conns[i];
+    c = conn_at(ctx, i);
     *c = (struct tcp_conn){0};
     c->in_use = 1;
-    set_defaults(&ctx->arena->cfg, c);
+    set_defaults(&ctx->cfg, c);
     ctx->arena->counters.conns++;
     return c;
 }
@@ -128,7 +132,7 @@ void conn_leave_listener(struct tcp_ctx *ctx, struct tcp_conn *c)
 
     if (!c->queued)
         return;
-    l = &ctx->conns[c->listener];
+    l = conn_at(ctx, c->listener);
     if (c->has_rings) {
         side_list_remove(ctx, &l->listen.accept, c);
         l->listen.waiting--;
@@ -158,9 +162,10 @@ void conn_free(struct tcp_ctx *ctx, struct tcp_conn *c)
 struct tcp_conn *conn_next_ready(struct tcp_ctx *ctx)
 {
     struct tcp_link *list = &ctx->arena->ready;
+    uint32_t left = ctx->cfg.max_conns;
 
-    while (list->next != TCP_NONE) {
-        struct tcp_conn *c = &ctx->conns[list->next];
+    while (list->next != TCP_NONE && left--) {
+        struct tcp_conn *c = conn_at(ctx, list->next);
 
         list->next = c->ready_next;
         c->ready = 0;
@@ -218,7 +223,7 @@ void conn_end(struct tcp_ctx *ctx, struct tcp_conn *c, int error)
 
 bool conn_linger2(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)
 {
-    uint64_t ns = c->linger2_s ? c->linger2_s * NS_PER_S : ctx->arena->cfg.fin_timeout_ns;
+    uint64_t ns = c->linger2_s ? c->linger2_s * NS_PER_S : ctx->cfg.fin_timeout_ns;
 
     if (c->linger2_s == TCP_LINGER2_NONE) {
         c->rst_now = 1;
@@ -235,6 +240,6 @@ void conn_time_wait(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)
     if (c->state != TCP_TIME_WAIT)
         tcp_conn_move(ctx, c, TCP_TIME_WAIT);
     timer_clear(c, TCP_TIMER_LOSS);
-    timer_set(ctx, c, TCP_TIMER_LIFE, now_ns + ctx->arena->cfg.time_wait_ns);
+    timer_set(ctx, c, TCP_TIMER_LIFE, now_ns + ctx->cfg.time_wait_ns);
     conn_release_rings(ctx, c);
 }

@@ -48,7 +48,7 @@ static inline void conn_ready(struct tcp_ctx *ctx, struct tcp_conn *c)
     if (list->next == TCP_NONE)
         list->next = i;
     else
-        ctx->conns[list->prev].ready_next = i;
+        conn_at(ctx, list->prev)->ready_next = i;
     list->prev = i;
 }
 

@@ -44,7 +44,7 @@ void mtu_update_mss(struct tcp_conn *c)
         mss = u64_min(mss, c->mss_user);
     // a peer that announces next to nothing gets Linux's least (TCP_MIN_SND_MSS)
     c->mss = mss > MIN_MSS + emit_option_bytes(c) ? mss - emit_option_bytes(c) : MIN_MSS;
-    c->super_max = u64_max(c->super_cap - c->super_cap % c->mss, c->mss);
+    c->super_max = u64_max(c->super_cap - c->super_cap % nonzero(c->mss), c->mss);
 }
 
 uint16_t mtu_announced_mss(const struct tcp_conn *c)
@@ -72,7 +72,7 @@ static bool probe_is_due(const struct out *o)
 {
     const struct tcp_conn *c = o->c;
 
-    if (!o->ctx->arena->cfg.mtu_probing || c->mtu_probe || c->ca_state != TCP_CA_OPEN)
+    if (!o->ctx->cfg.mtu_probing || c->mtu_probe || c->ca_state != TCP_CA_OPEN)
         return false;
     if (!mtu_search_is_open(c))
         return false;
@@ -93,7 +93,7 @@ int mtu_probe(struct out *o)
     mtu = (c->pmtu + c->mtu_high + 1) / 2;
     len = payload_of(c, mtu);
     need = len + 4u * c->mss;
-    if (o->unsent < need || c->cwnd < need || c->snd_wnd < need)
+    if (len > o->unsent || o->unsent < need || c->cwnd < need || c->snd_wnd < need)
         return 0;
     if (pipe + need > c->cwnd || c->snd_nxt - c->snd_una + need > c->snd_wnd) {
         o->hold = pipe > 0;
@@ -129,7 +129,7 @@ void mtu_probe_lost(struct tcp_conn *c, uint64_t now_ns)
 // upwards.
 void mtu_on_timeout(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)
 {
-    if (!ctx->arena->cfg.mtu_probing || c->state < TCP_ESTABLISHED || c->retries < BLACK_HOLE_RTOS)
+    if (!ctx->cfg.mtu_probing || c->state < TCP_ESTABLISHED || c->retries < BLACK_HOLE_RTOS)
         return;
     if (c->pmtu > c->mtu_low && c->mtu_low)
         c->pmtu = c->mtu_low;

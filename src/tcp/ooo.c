@@ -6,7 +6,9 @@
 // Swallows the ranges behind i that i now reaches.
 static void swallow(struct tcp_ctx *ctx, struct tcp_conn *c, struct tcp_span *s, uint32_t *known)
 {
-    while (s->next != TCP_NONE && seq_le(span_at(ctx, s->next)->start, s->end)) {
+    uint32_t left = SPANS_WALK_MAX;
+
+    while (s->next != TCP_NONE && left-- && seq_le(span_at(ctx, s->next)->start, s->end)) {
         uint32_t gone = s->next;
         struct tcp_span *g = span_at(ctx, gone);
 
@@ -47,10 +49,10 @@ static bool add_range(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t prev, ui
 bool ooo_insert(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t start, uint32_t end,
                 uint32_t *fresh)
 {
-    uint32_t i = c->ooo_first, prev = TCP_NONE, known;
+    uint32_t i = c->ooo_first, prev = TCP_NONE, left = SPANS_WALK_MAX, known;
     struct tcp_span *s;
 
-    while (i != TCP_NONE && seq_lt(span_at(ctx, i)->end, start)) {
+    while (i != TCP_NONE && left-- && seq_lt(span_at(ctx, i)->end, start)) {
         prev = i;
         i = span_at(ctx, i)->next;
     }
@@ -70,14 +72,16 @@ uint32_t ooo_end(const struct tcp_ctx *ctx, const struct tcp_conn *c)
 {
     uint32_t end = c->rcv_nxt;
 
-    for (uint32_t i = c->ooo_first; i != TCP_NONE; i = span_at(ctx, i)->next)
-        end = span_at(ctx, i)->end;
+    for_each_span(ctx, i, c->ooo_first) end = span_at(ctx, i)->end;
     return end;
 }
 
 uint32_t ooo_advance(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t rcv_nxt)
 {
-    while (c->ooo_first != TCP_NONE && seq_le(span_at(ctx, c->ooo_first)->start, rcv_nxt)) {
+    uint32_t left = SPANS_WALK_MAX;
+
+    while (c->ooo_first != TCP_NONE && left-- &&
+           seq_le(span_at(ctx, c->ooo_first)->start, rcv_nxt)) {
         uint32_t i = c->ooo_first;
 
         rcv_nxt = seq_max(rcv_nxt, span_at(ctx, i)->end);
@@ -94,7 +98,8 @@ static const struct tcp_span *latest(const struct tcp_ctx *ctx, const struct tcp
 {
     const struct tcp_span *best = NULL;
 
-    for (uint32_t i = c->ooo_first; i != TCP_NONE; i = span_at(ctx, i)->next) {
+    for_each_span(ctx, i, c->ooo_first)
+    {
         const struct tcp_span *s = span_at(ctx, i);
 
         if (s->sent_ns < before && (!best || best->sent_ns < s->sent_ns))

@@ -150,7 +150,7 @@ int tcp_set(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c, enum tcp_o
         return 0;
     case TCP_SET_DEFER_ACCEPT:
         if (c->state == TCP_LISTEN)
-            c->listen.defer = tries_in(&ctx->arena->cfg, value);
+            c->listen.defer = tries_in(&ctx->cfg, value);
         return 0;
     case TCP_SET_LINGER2:
         c->linger2_s = value == TCP_LINGER2_NONE ? value : u64_min(value, LINGER2_MAX_S);
@@ -202,7 +202,7 @@ static uint64_t get_stored(const struct tcp_conn *c, enum tcp_option opt)
 int tcp_get(const struct tcp_ctx *ctx, const struct tcp_conn *c, enum tcp_option opt,
             uint64_t *value)
 {
-    const struct tcp_config *cfg = &ctx->arena->cfg;
+    const struct tcp_config *cfg = &ctx->cfg;
 
     if (opt >= ARRAY_LEN(range))
         return -ENOPROTOOPT;

@@ -73,7 +73,7 @@ int output_new_segment(struct out *o, uint32_t len, uint32_t flags, uint32_t *se
     span_push(o->ctx, c, o->now_ns, start, start + len + fin, flags);
     c->snd_nxt = start + len + fin;
     o->unsent -= len;
-    if (len % c->mss)
+    if (len % nonzero(c->mss))
         c->snd_short = c->snd_nxt;
     if (c->cwr_pending)
         c->cwr_pending = 0;
@@ -157,9 +157,9 @@ static uint32_t next_len(struct out *o, uint32_t quantum)
             return 0;
     }
     if (len >= c->mss) { // a short tail rides along only where it might go alone
-        bool tail = len == unsent && short_may_go(c, len % c->mss, len % c->mss);
+        uint32_t tail = len % nonzero(c->mss);
 
-        return tail ? len : len - len % c->mss;
+        return len == unsent && short_may_go(c, tail, tail) ? len : len - tail;
     }
     return len && (c->force || short_may_go(c, len, unsent)) ? len : 0;
 }

@@ -62,7 +62,8 @@ void rack_detect(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns)
         c->loss_timer = TCP_LOSS_NONE;
     if (!c->rack_sent_ns)
         return;
-    for (uint32_t i = c->span_first; i != TCP_NONE; i = span_at(ctx, i)->next) {
+    for_each_span(ctx, i, c->span_first)
+    {
         struct tcp_span *s = span_at(ctx, i);
 
         if (!sent_after(c->rack_sent_ns, c->rack_end, s->sent_ns, s->end)) {
@@ -88,13 +89,13 @@ uint64_t rack_probe_timeout(const struct tcp_ctx *ctx, const struct tcp_conn *c)
     uint64_t pto_ns = NS_PER_S;
 
     // 7.3: "no previous TLP in the same tail", SACK negotiated, no recovery under way
-    if (!ctx->arena->cfg.tlp || !c->sack_ok || c->ca_state != TCP_CA_OPEN || c->tlp_out ||
-        c->sacked || c->state < TCP_ESTABLISHED)
+    if (!ctx->cfg.tlp || !c->sack_ok || c->ca_state != TCP_CA_OPEN || c->tlp_out || c->sacked ||
+        c->state < TCP_ESTABLISHED)
         return CLOCK_NEVER;
     if (c->srtt_ns) {
         pto_ns = 2 * c->srtt_ns; // 7.2
         if (c->snd_nxt - c->snd_una <= c->mss)
-            pto_ns += ctx->arena->cfg.rto_min_ns; // "inflate PTO by TLP.max_ack_delay"
+            pto_ns += ctx->cfg.rto_min_ns; // "inflate PTO by TLP.max_ack_delay"
     }
     return u64_min(pto_ns, rtt_rto_ns(ctx, c));
 }

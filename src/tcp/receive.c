@@ -52,7 +52,7 @@ void receive_schedule_ack(struct in *in, uint32_t len)
         return;
     }
     if (!timer_is_set(c, TCP_TIMER_DELACK))
-        timer_set(in->ctx, c, TCP_TIMER_DELACK, in->now_ns + in->ctx->arena->cfg.delack_ns);
+        timer_set(in->ctx, c, TCP_TIMER_DELACK, in->now_ns + in->ctx->cfg.delack_ns);
 }
 
 void receive_tune(struct in *in)
@@ -69,7 +69,7 @@ void receive_tune(struct in *in)
     c->tune_seq = c->rcv_nxt;
     if (want <= c->rcv_limit || in->ctx->host->ring(in->ctx->self, c, TCP_RX, &rx))
         return;
-    c->rcv_limit = u64_min(u64_min(want, ring_size(&rx)), in->ctx->arena->cfg.rcv_max);
+    c->rcv_limit = u64_min(u64_min(want, ring_size(&rx)), in->ctx->cfg.rcv_max);
 }
 
 // The ring's free space at rx_pos, and the view.

@@ -101,7 +101,8 @@ static bool only_probe_lost(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t no
 {
     if (!c->mtu_probe)
         return false;
-    for (uint32_t i = c->span_first; i != TCP_NONE; i = span_at(ctx, i)->next) {
+    for_each_span(ctx, i, c->span_first)
+    {
         struct tcp_span *s = span_at(ctx, i);
 
         if (!(s->flags & SPAN_LOST))
@@ -178,18 +179,18 @@ static bool was_spurious(const struct tcp_conn *c, const struct tcp_ack *ack)
 // RFC 6937, 3, with the slow-start bound of its section 3.1 where no further loss shows.
 static void prr(struct tcp_conn *c, const struct tcp_ack *ack)
 {
-    uint32_t pipe = conn_pipe(c), quota;
+    uint32_t pipe = conn_pipe(c), mss = nonzero(c->mss), quota;
 
     c->prr_delivered += ack->delivered;
     if (!ack->delivered && !ack->acked)
         return;
     if (pipe > c->ssthresh) {
         uint64_t due =
-            ((uint64_t)c->prr_delivered * c->ssthresh + c->prr_flight - 1) / c->prr_flight;
+            ((uint64_t)c->prr_delivered * c->ssthresh + c->prr_flight - 1) / nonzero(c->prr_flight);
 
         // in whole segments, as the RFC's variables are: less than one would send nothing
         quota = due > c->prr_out ? due - c->prr_out : 0;
-        quota = (quota + c->mss - 1) / c->mss * c->mss;
+        quota += mss - 1 - (quota + mss - 1) % mss;
     } else {
         uint32_t behind = c->prr_delivered > c->prr_out ? c->prr_delivered - c->prr_out : 0;
         uint32_t limit = u64_max(behind, ack->delivered);

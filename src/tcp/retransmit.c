@@ -12,7 +12,7 @@
 
 static void fill_syn_options(struct out *o, struct segment *seg)
 {
-    const struct tcp_config *cfg = &o->ctx->arena->cfg;
+    const struct tcp_config *cfg = &o->ctx->cfg;
     struct tcp_conn *c = o->c;
 
     seg->opts |= SEG_OPT_MSS; // RFC 9293, MUST-14: in every SYN; MUST-67: without options taken off
@@ -111,7 +111,7 @@ static uint32_t again_limit(const struct tcp_conn *c, uint32_t room)
 {
     uint32_t len = u64_min(room, c->super_max);
 
-    return u64_max(len - len % c->mss, c->mss);
+    return u64_max(len - len % nonzero(c->mss), c->mss);
 }
 
 int output_retransmissions(struct out *o)
@@ -127,12 +127,14 @@ int output_retransmissions(struct out *o)
             return 0;
         c->frto = 0; // there is none that may go: recover as usual
     }
-    for (uint32_t i = c->span_first; i != TCP_NONE && c->lost > c->retrans;
-         i = span_at(o->ctx, i)->next) {
+    for_each_span(o->ctx, i, c->span_first)
+    {
         struct tcp_span *s = span_at(o->ctx, i);
         uint32_t pipe = conn_pipe(c), len;
         int err;
 
+        if (c->lost <= c->retrans)
+            break;
         if ((s->flags & (SPAN_LOST | SPAN_RETRANS)) != SPAN_LOST)
             continue;
         if (pipe && pipe + u64_min(span_len(s), c->mss) > c->cwnd)

@@ -34,7 +34,7 @@ void rtt_sample(struct tcp_conn *c, uint64_t now_ns, uint64_t rtt_ns, uint64_t r
 // RFC 6298, 2.3: RTO <- SRTT + max(G, K*RTTVAR), with Linux's 200 ms in place of G.
 uint64_t rtt_rto_ns(const struct tcp_ctx *ctx, const struct tcp_conn *c)
 {
-    const struct tcp_config *cfg = &ctx->arena->cfg;
+    const struct tcp_config *cfg = &ctx->cfg;
     uint64_t rto = cfg->rto_initial_ns;
 
     if (c->syn_lost) // 5.7: "the RTO MUST be re-initialized to 3 seconds when data transmission

@@ -40,7 +40,9 @@ static void drop_counts(struct tcp_conn *c, const struct tcp_span *s, uint32_t b
 
 void scoreboard_ack(struct tcp_ctx *ctx, struct tcp_conn *c, struct tcp_ack *ack, uint32_t seq)
 {
-    while (c->span_first != TCP_NONE) {
+    uint32_t left = SPANS_WALK_MAX;
+
+    while (c->span_first != TCP_NONE && left--) {
         struct tcp_span *s = span_at(ctx, c->span_first);
         struct tcp_span part = *s;
 
@@ -62,17 +64,17 @@ void scoreboard_ack(struct tcp_ctx *ctx, struct tcp_conn *c, struct tcp_ack *ack
 // The span that holds seq, looked for from where the last one was found.
 static uint32_t find(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t seq)
 {
-    uint32_t i = c->span_hint == TCP_NONE ? c->span_first : c->span_hint;
+    uint32_t i = c->span_hint == TCP_NONE ? c->span_first : c->span_hint, left = SPANS_WALK_MAX;
     const struct tcp_span *s;
 
     if (i == TCP_NONE)
         return TCP_NONE;
     s = span_at(ctx, i);
-    while (seq_lt(seq, s->start) && s->prev != TCP_NONE) {
+    for (; seq_lt(seq, s->start) && s->prev != TCP_NONE && left; left--) {
         i = s->prev;
         s = span_at(ctx, i);
     }
-    while (seq_le(s->end, seq) && s->next != TCP_NONE) {
+    for (; seq_le(s->end, seq) && s->next != TCP_NONE && left; left--) {
         i = s->next;
         s = span_at(ctx, i);
     }
@@ -102,9 +104,9 @@ static uint32_t mark_sacked(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t i,
 static void sack_block(struct tcp_ctx *ctx, struct tcp_conn *c, struct tcp_ack *ack, uint32_t start,
                        uint32_t end)
 {
-    uint32_t i = find(ctx, c, start);
+    uint32_t i = find(ctx, c, start), left = SPANS_WALK_MAX;
 
-    while (i != TCP_NONE && seq_lt(span_at(ctx, i)->start, end)) {
+    while (i != TCP_NONE && left-- && seq_lt(span_at(ctx, i)->start, end)) {
         struct tcp_span *s = span_at(ctx, i);
 
         if (!(s->flags & SPAN_SACKED)) {
@@ -188,7 +190,8 @@ void scoreboard_mark_all(struct tcp_ctx *ctx, struct tcp_conn *c)
 {
     bool reneged = c->span_first != TCP_NONE && span_at(ctx, c->span_first)->flags & SPAN_SACKED;
 
-    for (uint32_t i = c->span_first; i != TCP_NONE; i = span_at(ctx, i)->next) {
+    for_each_span(ctx, i, c->span_first)
+    {
         struct tcp_span *s = span_at(ctx, i);
 
         // RFC 2018, 8: after a time-out, what lies at the left edge cannot have been kept
@@ -202,6 +205,5 @@ void scoreboard_mark_all(struct tcp_ctx *ctx, struct tcp_conn *c)
 
 void scoreboard_unmark_all(struct tcp_ctx *ctx, struct tcp_conn *c)
 {
-    for (uint32_t i = c->span_first; i != TCP_NONE; i = span_at(ctx, i)->next)
-        span_unmark_lost(c, span_at(ctx, i));
+    for_each_span(ctx, i, c->span_first) span_unmark_lost(c, span_at(ctx, i));
 }

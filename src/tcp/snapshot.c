@@ -28,7 +28,7 @@ static void take_times(const struct tcp_ctx *ctx, uint64_t now_ns, const struct 
                        struct tcp_snapshot *out)
 {
     out->rto_ns = rtt_rto_ns(ctx, c);
-    out->delack_ns = ctx->arena->cfg.delack_ns;
+    out->delack_ns = ctx->cfg.delack_ns;
     out->rtt_ns = c->srtt_ns;
     out->rttvar_ns = c->rttvar_ns;
     out->min_rtt_ns = c->min_rtt_ns == UINT32_MAX ? 0 : c->min_rtt_ns;
@@ -69,7 +69,7 @@ void tcp_snapshot(const struct tcp_ctx *ctx, uint64_t now_ns, const struct tcp_c
                   struct tcp_snapshot *out)
 {
     *out = (struct tcp_snapshot){
-        .state = c->state,
+        .state = c->state < TCP_STATES ? c->state : TCP_CLOSED,
         .cc = c->cc,
         .retries = c->retries,
         .probes = c->probes,

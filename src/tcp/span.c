@@ -114,13 +114,15 @@ void span_clear(struct tcp_ctx *ctx, struct tcp_conn *c)
 {
     uint32_t i, next;
 
-    while (c->span_first != TCP_NONE)
+    for (uint32_t left = SPANS_WALK_MAX; c->span_first != TCP_NONE && left; left--)
         span_pop(ctx, c);
-    for (i = c->ooo_first; i != TCP_NONE; i = next) {
+    i = c->ooo_first;
+    for (uint32_t left = SPANS_WALK_MAX; i != TCP_NONE && left; left--, i = next) {
         next = span_at(ctx, i)->next;
         span_free(ctx, i);
     }
-    c->ooo_first = TCP_NONE;
+    c->span_first = c->span_last = c->span_hint = c->ooo_first = TCP_NONE;
+    c->span_count = 0;
     c->ooo_count = 0;
     c->sacked = c->lost = c->retrans = 0;
 }

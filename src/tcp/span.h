@@ -9,6 +9,7 @@
 
 #define SPANS_IN_FLIGHT_MAX 1024
 #define SPANS_OOO_MAX       128
+#define SPANS_WALK_MAX      (2 * SPANS_IN_FLIGHT_MAX) // where a walk gives up: a circle of spans
 
 #define SPAN_SACKED  0x01 // the peer has reported it
 #define SPAN_LOST    0x02 // taken for lost; stays set when it is sent again
@@ -29,8 +30,12 @@ struct tcp_span {
 
 static inline struct tcp_span *span_at(const struct tcp_ctx *ctx, uint32_t i)
 {
-    return &ctx->spans[i];
+    return &ctx->spans[index_within(i, ctx->cfg.max_spans)];
 }
+
+#define for_each_span(ctx, i, first)                                                               \
+    for (uint32_t i = (first), left_ = SPANS_WALK_MAX; i != TCP_NONE && left_--;                   \
+         i = span_at(ctx, i)->next)
 
 static inline uint32_t span_len(const struct tcp_span *s)
 {

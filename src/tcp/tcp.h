@@ -144,9 +144,14 @@ size_t tcp_arena_size(const struct tcp_config *cfg);
 // Lays an engine into mem (tcp_arena_size() bytes, aligned to 64). Returns 0 or -EINVAL.
 int tcp_format(void *mem, const struct tcp_config *cfg, uint64_t now_ns);
 
-// Makes ctx this process's handle on the engine in mem. host and self stay the caller's and must
-// outlive ctx. Returns 0, or -EPROTO where mem holds no engine of this version.
-int tcp_attach(struct tcp_ctx *ctx, void *mem, const struct tcp_host *host, void *self);
+// Makes ctx this process's handle on the engine in the size bytes at mem. host and self stay the
+// caller's and must outlive ctx. Returns 0, or -EPROTO where mem holds no engine of this version
+// that fits.
+//
+// Others may write the arena while we work in it. Whatever they write, no call reads or writes
+// outside of it and of the rings that the host lends, and each ends; connections may break.
+int tcp_attach(struct tcp_ctx *ctx, void *mem, size_t size, const struct tcp_host *host,
+               void *self);
 
 // A segment from the wire, checksums proved. Answers that belong to no connection (RST, SYN
 // cookies) go to sink at once; all others wait for tcp_output().
@@ -281,10 +286,13 @@ struct tcp_ctx {
     struct tcp_conn *conns;
     struct tcp_span *spans;
     uint32_t *buckets;
+    uint32_t bucket_mask;
+    struct tcp_config cfg; // a copy: what the arena says may change under our hands
     const struct tcp_host *host;
     void *self;
-    struct tcp_conn *last; // found last by tcp_input(): the next segment is often for it
-    uint32_t events;       // gathered for the connection at hand, told at the end of the call
+    struct tcp_conn *last;  // found last by tcp_input(): the next segment is often for it
+    uint32_t illegal_moves; // state changes that RFC 9293's figure 5 does not have
+    uint32_t events;        // gathered for the connection at hand, told at the end of the call
 };
 
 #endif

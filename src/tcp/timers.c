@@ -105,12 +105,13 @@ void timer_start_keepalive(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now
 // How often may this be sent again before the connection is given up?
 static uint32_t retry_limit(const struct tcp_ctx *ctx, const struct tcp_conn *c)
 {
-    const struct tcp_config *cfg = &ctx->arena->cfg;
+    const struct tcp_config *cfg = &ctx->cfg;
 
     if (c->state == TCP_SYN_SENT)
         return c->syn_retries;
     if (c->state == TCP_SYN_RECEIVED)
-        return u64_max(cfg->synack_retries, c->deferred ? ctx->conns[c->listener].listen.defer : 0);
+        return u64_max(cfg->synack_retries,
+                       c->deferred ? conn_at(ctx, c->listener)->listen.defer : 0);
     return c->orphan ? cfg->orphan_retries : cfg->data_retries;
 }
 
@@ -138,7 +139,7 @@ static void time_out(struct tcp_ctx *ctx, struct tcp_conn *c)
 static bool waits_for_data(const struct tcp_ctx *ctx, const struct tcp_conn *c)
 {
     return c->deferred && c->state == TCP_SYN_RECEIVED &&
-           c->retries < ctx->conns[c->listener].listen.defer;
+           c->retries < conn_at(ctx, c->listener)->listen.defer;
 }
 
 // RFC 6298, 5.4 to 5.7. Returns false where that was the end.

@@ -117,7 +117,8 @@ static void start_once(const struct tcp_config *cfg)
     s.now_ns = NS_PER_S;
     for (int i = 0; i < 2; i++) {
         s.mem[i] = aligned_alloc(64, tcp_arena_size(cfg));
-        if (tcp_format(s.mem[i], cfg, s.now_ns) || tcp_attach(&s.ctx[i], s.mem[i], &host, NULL))
+        if (tcp_format(s.mem[i], cfg, s.now_ns) ||
+            tcp_attach(&s.ctx[i], s.mem[i], tcp_arena_size(cfg), &host, NULL))
             abort();
         s.side[i] = (struct bench_side){{put}, i};
     }

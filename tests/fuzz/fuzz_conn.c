@@ -2,29 +2,13 @@
 // A live engine under random segments, calls and jumps of time. The input is a list of steps;
 // behind each step everything that must always hold of a connection is asserted, and at the end
 // everything must be given back.
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
-#include "base/util.h"
-#include "fuzz.h"
-#include "stack.h"
+#include "conn_steps.h"
 #include "tcp/arena.h"
 #include "tcp/span.h"
-#include "wire/options.h"
 #include "wire/packet.h"
-#include "wire/text.h"
-
-#define PORT       8080
-#define PEERS      3 // ports of the peer that segments come from
-#define FDS        6
-#define STEPS_MAX  400
-#define RING_BYTES 16384
-
-static struct stack *stack;
-static struct stack_config cfg;
 
 // What must always hold
 // -----------------------------------------------------------------------------
@@ -41,7 +25,7 @@ static struct sums sum_spans(const struct tcp_ctx *ctx, const struct tcp_conn *c
     for (uint32_t i = c->span_first; i != TCP_NONE; i = span_at(ctx, i)->next) {
         const struct tcp_span *s = span_at(ctx, i);
 
-        must(i < cfg.tcp.max_spans && s->prev == prev);
+        must(i < conn_cfg.tcp.max_spans && s->prev == prev);
         must(s->start == at && seq_lt(s->start, s->end)); // end to end, none empty
         at = s->end;
         prev = i;
@@ -50,7 +34,7 @@ static struct sums sum_spans(const struct tcp_ctx *ctx, const struct tcp_conn *c
         sum.lost += s->flags & SPAN_LOST ? span_len(s) : 0;
         sum.retrans += s->flags & SPAN_RETRANS ? span_len(s) : 0;
         must((s->flags & (SPAN_SACKED | SPAN_LOST)) != (SPAN_SACKED | SPAN_LOST));
-        must(sum.spans <= cfg.tcp.max_spans);
+        must(sum.spans <= conn_cfg.tcp.max_spans);
     }
     must(c->span_last == prev);
     must(at == c->snd_nxt || !sum.spans);
@@ -63,7 +47,7 @@ static void check_sender(const struct tcp_ctx *ctx, const struct tcp_conn *c)
     uint32_t flight = c->snd_nxt - c->snd_una;
 
     must(seq_le(c->snd_una, c->snd_nxt));
-    must(flight <= RING_BYTES + 2); // the ring, SYN and FIN
+    must(flight <= CONN_RING_BYTES + 2); // the ring, SYN and FIN
     must(sum.spans == c->span_count);
     must(sum.sacked == (c->sack_ok ? c->sacked : 0)); // without SACK it counts duplicate ACKs
     must(sum.lost == c->lost && sum.retrans == c->retrans);
@@ -81,13 +65,13 @@ static uint32_t count_ooo(const struct tcp_ctx *ctx, const struct tcp_conn *c)
     for (uint32_t i = c->ooo_first; i != TCP_NONE; i = span_at(ctx, i)->next) {
         const struct tcp_span *s = span_at(ctx, i);
 
-        must(i < cfg.tcp.max_spans);
+        must(i < conn_cfg.tcp.max_spans);
         must(seq_lt(last, s->start) && seq_lt(s->start, s->end)); // in order, with holes between
         last = s->end;
         must(++n <= SPANS_OOO_MAX);
     }
     must(n == c->ooo_count);
-    must(n == 0 || last - c->rcv_nxt <= RING_BYTES);
+    must(n == 0 || last - c->rcv_nxt <= CONN_RING_BYTES);
     return n;
 }
 
@@ -104,11 +88,11 @@ static uint32_t check_conn(const struct tcp_ctx *ctx, const struct tcp_conn *c)
 
 static void check_everything(void)
 {
-    struct tcp_ctx *ctx = stack_engine(stack);
+    struct tcp_ctx *ctx = stack_engine(conn_stack);
     const struct tcp_counters *n = tcp_counters(ctx);
     uint32_t conns = 0, spans = 0, waits = 0;
 
-    for (uint32_t i = 0; i < cfg.tcp.max_conns; i++) {
+    for (uint32_t i = 0; i < conn_cfg.tcp.max_conns; i++) {
         const struct tcp_conn *c = tcp_conn_at(ctx, i);
 
         if (!c)
@@ -118,227 +102,9 @@ static void check_everything(void)
         spans += check_conn(ctx, c);
     }
     must(n->conns == conns && n->time_waits == waits && n->spans == spans);
-    must(stack_deadline(stack) > stack_now(stack)); // everything that was due has been done
-}
-
-// Steps
-// -----------------------------------------------------------------------------------------------
-
-// A connection of ours to aim at; one of the peer's ports tells which.
-static const struct tcp_conn *target(uint16_t peer_port)
-{
-    struct tcp_ctx *ctx = stack_engine(stack);
-
-    for (uint32_t i = 0; i < cfg.tcp.max_conns; i++) {
-        const struct tcp_conn *c = tcp_conn_at(ctx, i);
-
-        if (c && c->state > TCP_LISTEN && c->tuple.remote_port == peer_port)
-            return c;
-    }
-    return NULL;
-}
-
-// A number near one that matters: small steps, whole segments, or far away.
-static uint32_t near(struct input *in, uint32_t seq)
-{
-    uint8_t how = input_u8(in);
-    int8_t step = (int8_t)input_u8(in);
-
-    switch (how % 4) {
-    case 0:
-        return seq;
-    case 1:
-        return seq + (uint32_t)step;
-    case 2:
-        return seq + (uint32_t)(step * 100);
-    default:
-        return input_u32(in);
-    }
-}
-
-static void random_options(struct input *in, struct segment *s, uint32_t ack)
-{
-    s->opts = input_u8(in);
-    s->mss = input_u16(in);
-    s->wscale = input_u8(in) % 16;
-    s->ts_val = input_u32(in);
-    s->ts_ecr = near(in, (uint32_t)(stack_now(stack) / NS_PER_MS));
-    s->sack_count = (uint8_t)(1 + input_u8(in) % SEG_SACK_MAX);
-    for (int i = 0; i < s->sack_count; i++) {
-        s->sack[i].start = near(in, ack);
-        s->sack[i].end = near(in, s->sack[i].start);
-    }
-    s->tfo_len = (uint8_t)(input_u8(in) % 8 * 2 + 2);
-    if (s->tfo_len == 2)
-        s->tfo_len = 0;
-    if (!(s->flags & SEG_SYN))
-        s->opts &= SEG_OPT_TS | SEG_OPT_SACK | SEG_OPT_UTO;
-    if (options_bytes(s) > 40)
-        s->opts &= SEG_OPT_TS | SEG_OPT_MSS;
-}
-
-static void step_segment(struct input *in)
-{
-    static const uint8_t payload[4096];
-    uint8_t bytes[8192], which = input_u8(in);
-    uint16_t port = (uint16_t)(40001 + which % PEERS);
-    const struct tcp_conn *c = target(port);
-    struct packet_ip ip = {.ttl = 64};
-    struct segment s = {.src = cfg.local4, .src_port = port, .dst_port = PORT};
-
-    ip_addr_parse("192.0.2.1", &s.src);
-    s.dst = cfg.local4;
-    if (c) {
-        s.dst_port = c->tuple.local_port;
-        s.dst = c->tuple.local;
-    }
-    s.flags = input_u8(in);
-    if (which & 0x80)
-        s.flags = SEG_ACK; // most segments are plain, or nothing lives long
-    s.seq = near(in, c ? c->rcv_nxt : 0);
-    s.ack = near(in, c ? which & 0x40 ? c->snd_nxt : c->snd_una : 0);
-    s.window = which & 0x20 ? 60000 : input_u16(in);
-    s.urgent = input_u16(in);
-    s.ecn = input_u8(in) & 3;
-    s.len = input_u16(in) % sizeof(payload);
-    if (which & 0x10)
-        s.len %= 8;
-    s.data = (struct seg_data){{payload, NULL}, {s.len, 0}};
-    if (input_u8(in) & 1)
-        random_options(in, &s, s.ack);
-    stack_inject(stack, bytes, packet_emit(&s, &ip, bytes, CSUM_FULL));
-}
-
-static void step_icmp(struct input *in)
-{
-    struct tcp_tuple t = {.local = cfg.local4, .local_port = PORT};
-    const struct tcp_conn *c = target((uint16_t)(40001 + input_u8(in) % PEERS));
-    uint8_t kind = input_u8(in);
-
-    if (c)
-        t = c->tuple;
-    tcp_icmp(stack_engine(stack), stack_now(stack), &t, near(in, c ? c->snd_una : 0),
-             (enum tcp_icmp)(kind % 3), -ECONNREFUSED, input_u16(in));
-    stack_advance(stack, stack_now(stack));
-}
-
-static int some_fd(struct input *in)
-{
-    return STACK_FIRST_FD + input_u8(in) % FDS;
-}
-
-static void step_option(struct input *in)
-{
-    static const int names[][2] = {{SOL_SOCKET, SO_KEEPALIVE},
-                                   {SOL_SOCKET, SO_RCVBUF},
-                                   {SOL_SOCKET, SO_SNDBUF},
-                                   {IPPROTO_TCP, 1},
-                                   {IPPROTO_TCP, 3},
-                                   {IPPROTO_TCP, 4},
-                                   {IPPROTO_TCP, 5},
-                                   {IPPROTO_TCP, 6},
-                                   {IPPROTO_TCP, 12},
-                                   {IPPROTO_TCP, 18},
-                                   {SOL_SOCKET, 47},
-                                   {IPPROTO_TCP, 8},
-                                   {IPPROTO_TCP, 9}};
-    uint8_t which = input_u8(in);
-    int fd = some_fd(in), value = input_u16(in), got;
-    socklen_t len = sizeof(got);
-    static const char *const ccs[] = {"cubic", "reno", "bbr"};
-
-    if (which == 255)
-        stack_setsockopt(stack, fd, IPPROTO_TCP, 13, ccs[value % 3], 8);
-    else
-        stack_setsockopt(stack, fd, names[which % ARRAY_LEN(names)][0],
-                         names[which % ARRAY_LEN(names)][1], &value, sizeof(value));
-    stack_getsockopt(stack, fd, names[which % ARRAY_LEN(names)][0],
-                     names[which % ARRAY_LEN(names)][1], &got, &len);
-    len = sizeof(got);
-    stack_getsockopt(stack, fd, IPPROTO_TCP, 11, &got, &len); // TCP_INFO
-}
-
-static void step_connect(struct input *in)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons((uint16_t)(40001 + input_u8(in) % PEERS))};
-    int fd = stack_socket(stack, AF_INET, SOCK_STREAM, 0);
-
-    inet_pton(AF_INET, "192.0.2.1", &a.sin_addr);
-    if (fd >= STACK_FIRST_FD + FDS)
-        stack_close(stack, fd);
-    else if (fd >= 0)
-        stack_sendto(stack, fd, "x", 1, input_u8(in) & 1 ? MSG_FASTOPEN : 0, (struct sockaddr *)&a,
-                     sizeof(a));
-    if (fd >= 0)
-        stack_connect(stack, fd, (struct sockaddr *)&a, sizeof(a));
-}
-
-static void step_call(struct input *in)
-{
-    static uint8_t buf[RING_BYTES];
-    static const int reset[2] = {1, 0};
-    static const int send_flags[4] = {0, MSG_OOB, 0, MSG_MORE};
-    int fd = some_fd(in);
-
-    switch (input_u8(in) % 10) {
-    case 0:
-    case 1:
-    case 2:
-        stack_send(stack, fd, buf, input_u16(in) % sizeof(buf), send_flags[input_u8(in) % 4]);
-        break;
-    case 3:
-    case 4:
-        stack_recv(stack, fd, buf, input_u16(in) % sizeof(buf), input_u8(in) & MSG_OOB);
-        break;
-    case 5:
-        stack_shutdown(stack, fd, input_u8(in) % 3);
-        break;
-    case 6:
-        stack_setsockopt(stack, fd, SOL_SOCKET, SO_LINGER, reset, sizeof(reset));
-        stack_close(stack, fd);
-        break;
-    case 7:
-        stack_close(stack, fd);
-        break;
-    case 8:
-        stack_accept(stack, STACK_FIRST_FD, NULL, NULL);
-        break;
-    default:
-        step_connect(in);
-        break;
-    }
-}
-
-static void step_time(struct input *in)
-{
-    uint64_t ns = (uint64_t)input_u8(in) << input_u8(in) % 40;
-
-    stack_advance(stack, stack_now(stack) + ns);
-}
-
-static void one_step(struct input *in)
-{
-    switch (input_u8(in) % 8) {
-    case 0:
-    case 1:
-    case 2:
-    case 3:
-        step_segment(in);
-        break;
-    case 4:
-        step_time(in);
-        break;
-    case 5:
-        step_option(in);
-        break;
-    case 6:
-        step_call(in);
-        break;
-    default:
-        step_icmp(in);
-        break;
-    }
+    must(stack_deadline(conn_stack) >
+         stack_now(conn_stack)); // everything that was due has been done
+    must(!ctx->illegal_moves);
 }
 
 // Whatever leaves must be a packet that can be read, no larger than the path.
@@ -349,60 +115,34 @@ static void check_sent(void)
     uint64_t sent_ns;
     ptrdiff_t n;
 
-    while ((n = stack_take(stack, bytes, &sent_ns)) > 0) {
+    while ((n = stack_take(conn_stack, bytes, &sent_ns)) > 0) {
         must(packet_parse(bytes, (size_t)n, CSUM_FULL, &s) == 0);
-        must(n <= cfg.path.mtu);
+        must(n <= conn_cfg.path.mtu);
     }
-}
-
-static void start(uint8_t how)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-    static const int fastopen = 5;
-    int fd;
-
-    stack_config_init(&cfg);
-    cfg.ring_bytes = RING_BYTES;
-    cfg.tcp.max_conns = 24;
-    cfg.tcp.max_spans = 128;
-    cfg.tcp.timestamps = how & 1;
-    cfg.tcp.sack = !(how & 2);
-    cfg.tcp.ecn = how & 4 ? TCP_ECN_ON : TCP_ECN_PASSIVE;
-    cfg.tcp.tfo_client = cfg.tcp.tfo_server = how & 8;
-    cfg.tcp.mtu_probing = how & 16;
-    cfg.tcp.pacing = how & 32;
-    cfg.tcp.cc = (uint8_t)(how >> 6) % 3;
-    stack = stack_new(&cfg);
-    must(stack);
-    fd = stack_socket(stack, AF_INET, SOCK_STREAM, 0);
-    a.sin_addr.s_addr = cfg.local4.w[3];
-    stack_bind(stack, fd, (struct sockaddr *)&a, sizeof(a));
-    stack_setsockopt(stack, fd, IPPROTO_TCP, 23, &fastopen, sizeof(fastopen));
-    must(stack_listen(stack, fd, 2) == 0);
 }
 
 static void finish(void)
 {
-    const struct tcp_counters *n = tcp_counters(stack_engine(stack));
+    const struct tcp_counters *n = tcp_counters(stack_engine(conn_stack));
     static const int reset[2] = {1, 0};
 
     for (int fd = STACK_FIRST_FD; fd < STACK_FIRST_FD + 64; fd++) {
-        stack_setsockopt(stack, fd, SOL_SOCKET, SO_LINGER, reset, sizeof(reset));
-        stack_close(stack, fd);
+        stack_setsockopt(conn_stack, fd, SOL_SOCKET, SO_LINGER, reset, sizeof(reset));
+        stack_close(conn_stack, fd);
     }
-    stack_advance(stack, stack_now(stack) + 100000 * NS_PER_S);
+    stack_advance(conn_stack, stack_now(conn_stack) + 100000 * NS_PER_S);
     must(n->conns == 0 && n->time_waits == 0 && n->spans == 0);
-    must(stack_deadline(stack) == CLOCK_NEVER);
-    stack_free(stack);
+    must(stack_deadline(conn_stack) == CLOCK_NEVER);
+    stack_free(conn_stack);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
 
-    start(input_u8(&in));
-    for (int i = 0; i < STEPS_MAX && in.left; i++) {
-        one_step(&in);
+    conn_start(input_u8(&in), false);
+    for (int i = 0; i < CONN_STEPS_MAX && in.left; i++) {
+        conn_step(&in);
         check_everything();
         check_sent();
     }

@@ -15,7 +15,7 @@
 #include "tcp/tcp.h"
 
 #define STACK_FIRST_FD   3
-#define STACK_PACKET_MAX 65600
+#define STACK_PACKET_MAX 65800
 
 struct stack;
 
@@ -25,6 +25,7 @@ struct stack_config {
     struct tcp_path path;          // to everywhere
     uint32_t ring_bytes;           // a power of two: of each ring of a socket
     uint64_t start_ns;             // the clock at first
+    bool scribbled;                // the engine's memory is not to be believed
 };
 
 // The defaults: 192.168.0.1 and fd3d:fa7b:d17d::1, MTU 1500, no super-frames, rings of 4 MiB, and

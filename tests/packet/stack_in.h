@@ -59,6 +59,9 @@ void stack_pump(struct stack *st);
 // The socket of that fd, or NULL.
 struct sock *sock_of(struct stack *st, int fd);
 
+// The socket of a connection, or NULL.
+struct sock *sock_of_conn(struct stack *st, const struct tcp_conn *c);
+
 // A new socket with rings, or NULL.
 struct sock *sock_new(struct stack *st, int domain);
 void sock_free(struct sock *s);

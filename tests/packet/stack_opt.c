@@ -227,7 +227,7 @@ static int get_own(const struct sock *s, int level, int name, void *value, sockl
         return give(value, len, &l, sizeof(l));
     if (level == SOL_TCP && name == TCP_CONGESTION && s->conn) {
         cc = tcp_cc_name(s->conn->cc);
-        return give(value, len, cc, strlen(cc) + 1);
+        return cc ? give(value, len, cc, strlen(cc) + 1) : -EINVAL;
     }
     return -ENOPROTOOPT;
 }

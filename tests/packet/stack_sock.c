@@ -144,9 +144,9 @@ int stack_accept(struct stack *st, int fd, struct sockaddr *addr, socklen_t *len
     if (!s->listening)
         return -EINVAL;
     c = tcp_accept(&st->ctx, s->conn);
-    if (!c)
+    child = c ? sock_of_conn(st, c) : NULL;
+    if (!child)
         return -EAGAIN;
-    child = &st->socks[c->user - 1];
     addr_out(child, addr, len);
     return open_fd(st, child);
 }

@@ -198,7 +198,7 @@ int node_init(struct node *n, const struct tcp_config *cfg, const struct tcp_pat
     if (!n->mem)
         return -ENOMEM;
     err = tcp_format(n->mem, cfg, now_ns);
-    return err ? err : tcp_attach(&n->ctx, n->mem, &n->host, n);
+    return err ? err : tcp_attach(&n->ctx, n->mem, tcp_arena_size(cfg), &n->host, n);
 }
 
 void node_fini(struct node *n)

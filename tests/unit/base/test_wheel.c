@@ -24,7 +24,7 @@ static struct fixture f;
 static void start_at(uint64_t now_ns)
 {
     wheel_init(&f.wheel, now_ns);
-    f.nodes = (struct wheel_nodes){f.node, sizeof f.node[0]};
+    f.nodes = (struct wheel_nodes){f.node, sizeof f.node[0], ARRAY_LEN(f.node)};
     for (int i = 0; i < NODES; i++)
         wheel_node_init(&f.node[i]);
 }

@@ -128,7 +128,8 @@ struct pair *pair_new_path(const struct tcp_config *cfg, struct tcp_path path)
         s->pair = p;
         s->index = i;
         s->mem = aligned_alloc(64, tcp_arena_size(cfg));
-        if (tcp_format(s->mem, cfg, p->now_ns) || tcp_attach(&s->ctx, s->mem, &host, s))
+        if (tcp_format(s->mem, cfg, p->now_ns) ||
+            tcp_attach(&s->ctx, s->mem, tcp_arena_size(cfg), &host, s))
             abort();
     }
     return p;

@@ -299,7 +299,7 @@ static void test_format_refuses_senseless_configurations(void **state)
     tcp_config_init(&cfg);
     cfg.cc = 9;
     assert_int_equal(tcp_format(mem, &cfg, 0), -EINVAL);
-    assert_int_equal(tcp_attach(&ctx, mem, NULL, NULL), -EPROTO);
+    assert_int_equal(tcp_attach(&ctx, mem, sizeof(mem), NULL, NULL), -EPROTO);
 }
 
 int main(void)
