@@ -3,6 +3,7 @@
 #include "shim/shim.h"
 
 #include <alloca.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 // ---- fork ----
@@ -224,11 +225,49 @@ SHUNT_EXPORT int execle(const char *path, const char *arg, ...)
 
 // ---- spawn ----
 
+// What file actions will give to a child. They go back to the twin when a child is made, as the
+// actions of many are never used. Without a lock: a fork may come at any time.
+static struct {
+    _Atomic uintptr_t actions; // 0: free; 1: being filled in
+    int fd;
+} given[64];
+
+// False: there is no room to note it.
+static bool give(const posix_spawn_file_actions_t *actions, int fd)
+{
+    for (size_t i = 0; i < ARRAY_LEN(given); i++) {
+        uintptr_t none = 0;
+
+        if (!atomic_compare_exchange_strong(&given[i].actions, &none, 1))
+            continue;
+        given[i].fd = fd;
+        atomic_store(&given[i].actions, (uintptr_t)actions);
+        return true;
+    }
+    return false;
+}
+
+static void give_nothing(const posix_spawn_file_actions_t *actions)
+{
+    for (size_t i = 0; i < ARRAY_LEN(given); i++)
+        if (atomic_load(&given[i].actions) == (uintptr_t)actions)
+            atomic_store(&given[i].actions, 0);
+}
+
+static void before_spawn(const posix_spawn_file_actions_t *actions, const char *path,
+                         char *const envp[], bool search_path)
+{
+    for (size_t i = 0; actions && i < ARRAY_LEN(given); i++)
+        if (atomic_load(&given[i].actions) == (uintptr_t)actions)
+            shim_hand_over(given[i].fd, "handed to a program that was spawned");
+    sock_before_exec(path, envp, search_path);
+}
+
 SHUNT_EXPORT int posix_spawn(pid_t *pid, const char *path,
                              const posix_spawn_file_actions_t *actions,
                              const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-    sock_before_exec(path, envp, false);
+    before_spawn(actions, path, envp, false);
     return LIBC(posix_spawn)(pid, path, actions, attr, argv, envp);
 }
 
@@ -236,15 +275,28 @@ SHUNT_EXPORT int posix_spawnp(pid_t *pid, const char *file,
                               const posix_spawn_file_actions_t *actions,
                               const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-    sock_before_exec(file, envp, true);
+    before_spawn(actions, file, envp, true);
     return LIBC(posix_spawnp)(pid, file, actions, attr, argv, envp);
 }
 
 SHUNT_EXPORT int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd,
                                                   int newfd)
 {
-    shim_hand_over(fd, "handed to a program that was spawned");
+    if ((fdtab_word(fd) & 15) == FD_CONN && !give(actions, fd))
+        shim_hand_over(fd, "handed to a program that was spawned");
     return LIBC(posix_spawn_file_actions_adddup2)(actions, fd, newfd);
+}
+
+SHUNT_EXPORT int posix_spawn_file_actions_init(posix_spawn_file_actions_t *actions)
+{
+    give_nothing(actions); // of the same address, and never destroyed
+    return LIBC(posix_spawn_file_actions_init)(actions);
+}
+
+SHUNT_EXPORT int posix_spawn_file_actions_destroy(posix_spawn_file_actions_t *actions)
+{
+    give_nothing(actions);
+    return LIBC(posix_spawn_file_actions_destroy)(actions);
 }
 
 static const char shell[] = "/bin/sh";

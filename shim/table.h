@@ -146,7 +146,9 @@
     ROW(fexecve, "as execve") \
     ROW(posix_spawn, "as execve, before") \
     ROW(posix_spawnp, "as posix_spawn") \
-    ROW(posix_spawn_file_actions_adddup2, "a connection named here goes back to the twin for good") \
+    ROW(posix_spawn_file_actions_adddup2, "noted: a connection named here goes back to the twin for good when a child gets it") \
+    ROW(posix_spawn_file_actions_init, "what was noted of them is forgotten") \
+    ROW(posix_spawn_file_actions_destroy, "as posix_spawn_file_actions_init") \
     ROW(system, "as execve of the shell, before") \
     ROW(popen, "as system") \
     ROW(_IO_popen, "as system") \

@@ -12,7 +12,7 @@ tests_sock_sock_SOURCES = \
 	tests/sock/common/epoll.h tests/sock/epoll_level.c tests/sock/epoll_edge.c tests/sock/epoll_sets.c \
 	tests/sock/messages.c tests/sock/splice.c tests/sock/fds.c tests/sock/stdio.c \
 	tests/sock/signals.c tests/sock/threads.c \
-	tests/sock/fork.c tests/sock/exec.c tests/sock/options.c tests/sock/oob.c \
+	tests/sock/fork.c tests/sock/exec.c tests/sock/spawn.c tests/sock/options.c tests/sock/oob.c \
 	tests/sock/death.c tests/sock/many.c tests/sock/integrity.c tests/sock/leave.c \
 	tests/sock/others.c
 
