@@ -260,7 +260,7 @@ static void before_spawn(const posix_spawn_file_actions_t *actions, const char *
     for (size_t i = 0; actions && i < ARRAY_LEN(given); i++)
         if (atomic_load(&given[i].actions) == (uintptr_t)actions)
             shim_hand_over(given[i].fd, "handed to a program that was spawned");
-    sock_before_exec(path, envp, search_path);
+    sock_before_spawn(path, envp, search_path);
 }
 
 SHUNT_EXPORT int posix_spawn(pid_t *pid, const char *path,
@@ -304,13 +304,13 @@ static const char shell[] = "/bin/sh";
 SHUNT_EXPORT int system(const char *command)
 {
     if (command)
-        sock_before_exec(shell, environ, false);
+        sock_before_spawn(shell, environ, false);
     return LIBC(system)(command);
 }
 
 SHUNT_EXPORT FILE *popen(const char *command, const char *type)
 {
-    sock_before_exec(shell, environ, false);
+    sock_before_spawn(shell, environ, false);
     return LIBC(popen)(command, type);
 }
 SHIM_ALIAS(_IO_popen, popen);

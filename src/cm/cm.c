@@ -473,6 +473,8 @@ static int ask(struct cm *cm, const Ctl__Envelope *msg, const int *fd, uint64_t 
     struct question *q = &cm->question;
     int err = 0;
 
+    if (stuck(cm, clock_now_ns()))
+        return -ETIMEDOUT;
     q->answer = -EINPROGRESS;
     flush(cm);
     while (cm->sock >= 0 && (err = send_msg(cm, msg, fd, fd ? 1 : 0)) == -EAGAIN) {
@@ -507,6 +509,50 @@ int cm_attach(struct cm *cm, int sock, uint64_t cookie, uint64_t deadline_ns, st
     cm->question.kind = ASK_NOTHING;
     if (ret == -ETIMEDOUT)
         cm_drop(cm, cookie); // the answer may still come, and is let go then
+    return ret;
+}
+
+int cm_lend(struct cm *cm, int sock, const struct cm_wish *wish, uint64_t deadline_ns)
+{
+    Ctl__Lend lend = CTL__LEND__INIT;
+    Ctl__Address local, remote;
+    Ctl__Envelope msg;
+    int ret;
+
+    if (!connected(cm))
+        return -ENOTCONN;
+    cm_chunk(cm, wish->chunk_fd);
+    lend.cookie = wish->cookie;
+    lend.chunk_id = (uint32_t)wish->chunk_fd;
+    lend.chunk_slot = wish->chunk_slot;
+    packet_address(&wish->local, &local);
+    packet_address(&wish->remote, &remote);
+    lend.local = &local;
+    lend.remote = &remote;
+    PACKET_INIT(&msg, LEND, lend, &lend);
+    cm->question = (struct question){.kind = ASK_LEND, .cookie = wish->cookie};
+    ret = ask(cm, &msg, &sock, deadline_ns);
+    cm->question.kind = ASK_NOTHING;
+    return ret;
+}
+
+int cm_borrow(struct cm *cm, int sock, uint64_t cookie, uint64_t deadline_ns, int *chunk_fd,
+              uint32_t *chunk_slot)
+{
+    Ctl__Borrow borrow = CTL__BORROW__INIT;
+    struct cm_channel found = {0};
+    Ctl__Envelope msg;
+    int ret;
+
+    if (!connected(cm))
+        return -ENOTCONN;
+    borrow.cookie = cookie;
+    PACKET_INIT(&msg, BORROW, borrow, &borrow);
+    cm->question = (struct question){.kind = ASK_BORROW, .cookie = cookie, .channel = &found};
+    ret = ask(cm, &msg, &sock, deadline_ns);
+    cm->question.kind = ASK_NOTHING;
+    *chunk_fd = found.chunk_fd;
+    *chunk_slot = found.chunk_slot;
     return ret;
 }
 

@@ -124,6 +124,16 @@ int cm_await(struct cm *cm, uint64_t deadline_ns);
 int cm_attach(struct cm *cm, int sock, uint64_t cookie, uint64_t deadline_ns,
               struct cm_channel *ch);
 
+// Tells shuntd of a socket that another process is about to get, and where the state of its end is:
+// of wish, cookie, addresses, chunk_fd and chunk_slot. Blocks as above. 0, or -errno: whoever gets
+// the socket will not find the state.
+int cm_lend(struct cm *cm, int sock, const struct cm_wish *wish, uint64_t deadline_ns);
+
+// Where is the state of the end of sock, which another process has made? Blocks as above. 0, and
+// *chunk_fd is the caller's; -ENOENT: nobody has lent it; -ENOTCONN, -ETIMEDOUT, -EMFILE.
+int cm_borrow(struct cm *cm, int sock, uint64_t cookie, uint64_t deadline_ns, int *chunk_fd,
+              uint32_t *chunk_slot);
+
 // Does the process pid have a connection to this shuntd, so that it can attach? Blocks as above.
 // 1, 0 or -errno.
 int cm_is_client(struct cm *cm, int pid, uint64_t deadline_ns);

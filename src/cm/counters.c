@@ -8,6 +8,7 @@ const struct counter_text counter_texts[COUNTERS] = {
     [COUNT_CLAIMS] = {"claims", "claims whose other end has not claimed yet"},
     [COUNT_CHANNELS] = {"channels", "channels that live"},
     [COUNT_ORPHANS] = {"orphans", "sides of channels that wait for a process to attach"},
+    [COUNT_LENT] = {"lent", "sockets that were handed to another process"},
     [COUNT_RING_BYTES] = {"ring_bytes", "bytes of all rings"},
     [COUNT_FD_LIMIT] = {"fd_limit", "file descriptors that shuntd may have"},
     [COUNT_CLIENTS_TOTAL] = {"clients_total", "processes that have connected"},

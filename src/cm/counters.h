@@ -12,6 +12,7 @@ enum counter {
     COUNT_CLAIMS,
     COUNT_CHANNELS,
     COUNT_ORPHANS,
+    COUNT_LENT,
     COUNT_RING_BYTES,
     COUNT_FD_LIMIT,
     COUNT_CLIENTS_TOTAL, // since shuntd began

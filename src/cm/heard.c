@@ -58,9 +58,11 @@ static void on_welcome(struct cm *cm, const Ctl__Welcome *w)
 
 static void on_refused(struct cm *cm, const Ctl__Refused *r)
 {
+    bool asked = cm->question.kind != ASK_NOTHING && cm->question.kind != ASK_CLIENT;
+
     if (r->cookie == 0)
         manager_lost(cm, r->reason);
-    else if (cm->question.kind == ASK_ATTACH && cm->question.cookie == r->cookie)
+    else if (asked && cm->question.cookie == r->cookie)
         cm->question.answer = -ENOENT;
     else if (cookies_del(&cm->claims, r->cookie))
         cm->events->refused(cm->events->arg, r->cookie, r->reason);
@@ -179,6 +181,22 @@ static void on_attached(struct cm *cm, const Ctl__Attached *a)
     q->answer = 0;
 }
 
+static void on_lent(struct cm *cm, const Ctl__Lent *l)
+{
+    struct question *q = &cm->question;
+    int fd = -1;
+
+    if (q->cookie != l->cookie)
+        return;
+    if (q->kind == ASK_LEND) {
+        q->answer = 0;
+    } else if (q->kind == ASK_BORROW) {
+        q->answer = take_fds(cm, 1, &fd) ? 0 : -EMFILE;
+        q->channel->chunk_fd = fd;
+        q->channel->chunk_slot = l->chunk_slot;
+    }
+}
+
 static void on_is_client(struct cm *cm, const Ctl__IsClientAnswer *a)
 {
     if (cm->question.kind == ASK_CLIENT && cm->question.pid == a->pid)
@@ -208,6 +226,9 @@ static void dispatch(struct cm *cm, const Ctl__Envelope *msg)
         break;
     case CTL__ENVELOPE__BODY_ATTACHED:
         on_attached(cm, msg->attached);
+        break;
+    case CTL__ENVELOPE__BODY_LENT:
+        on_lent(cm, msg->lent);
         break;
     case CTL__ENVELOPE__BODY_IS_CLIENT_ANSWER:
         on_is_client(cm, msg->is_client_answer);

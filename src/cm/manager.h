@@ -21,9 +21,9 @@ struct told_chunk {
     ino_t ino;
 };
 
-// The question that cm_attach or cm_is_client waits for.
+// The question whose answer one of the calls that block waits for.
 struct question {
-    enum { ASK_NOTHING, ASK_ATTACH, ASK_CLIENT } kind;
+    enum { ASK_NOTHING, ASK_ATTACH, ASK_LEND, ASK_BORROW, ASK_CLIENT } kind;
     uint64_t cookie;
     int pid;
     struct cm_channel *channel;

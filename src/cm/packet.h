@@ -13,7 +13,7 @@
 #include "cm/record.h"
 #include "proto/control.pb-c.h"
 
-#define PACKET_VERSION     3
+#define PACKET_VERSION     4
 #define PACKET_MAX_BYTES   65536 // received
 #define PACKET_SENT_BYTES  2048  // sent: no message of ours is longer, but for a Relay
 #define PACKET_RELAY_BYTES (CM_RELAY_MAX_BYTES + 64) // the longest Relay

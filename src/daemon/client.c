@@ -193,8 +193,8 @@ static int take_socket(struct packet *p, const char **reason)
     return sock;
 }
 
-// Compares the addresses that were told with the kernel's own.
-static const char *verify(struct client *client, int sock, const struct proof *proof)
+// Compares the addresses that were told with the kernel's own. half: FIN may have come or gone.
+static const char *verify(struct client *client, int sock, const struct proof *proof, bool half)
 {
     struct diag *diag = &client->clients->registry->diag;
     const char *reason = NULL;
@@ -204,7 +204,7 @@ static const char *verify(struct client *client, int sock, const struct proof *p
     case DIAG_ESTABLISHED:
         break;
     case DIAG_HELD:
-        reason = "the connection is not established";
+        reason = half ? NULL : "the connection is not established";
         break;
     case DIAG_GONE:
         reason = "the socket has other addresses, or is not connected";
@@ -220,8 +220,9 @@ static const char *verify(struct client *client, int sock, const struct proof *p
 
 // Does with the passed socket what has to be done, and lets go of it before anything else: as long
 // as we hold it, its FIN cannot go out.
-static const char *prove_claim(struct client *client, const Ctl__Claim *said, struct packet *p,
-                               struct proof *proof)
+static const char *prove_passed(struct client *client, uint64_t cookie,
+                                const Ctl__Address *said_local, const Ctl__Address *said_remote,
+                                struct packet *p, bool half, struct proof *proof)
 {
     union cm_addr local, remote;
     const char *reason;
@@ -229,13 +230,13 @@ static const char *prove_claim(struct client *client, const Ctl__Claim *said, st
 
     if (sock < 0)
         return reason;
-    packet_read_address(said->local, &local);
-    packet_read_address(said->remote, &remote);
-    reason = proof_of_socket(sock, said->cookie, proof);
+    packet_read_address(said_local, &local);
+    packet_read_address(said_remote, &remote);
+    reason = proof_of_socket(sock, cookie, proof);
     if (!reason)
         reason = proof_add_flow(proof, &local, &remote);
     if (!reason)
-        reason = verify(client, sock, proof);
+        reason = verify(client, sock, proof, half);
     letgo(sock);
     return reason;
 }
@@ -287,9 +288,11 @@ static void on_claim(struct client *client, const Ctl__Claim *said, struct packe
                           .chunk_slot = said->chunk_slot,
                           .endpoint = said->endpoint.data,
                           .endpoint_bytes = said->endpoint.len};
-    const char *reason = p->n_fds || p->fds_lost ? prove_claim(client, said, p, &claim.proof)
-                                                 : look_up_claim(client, said, &claim.proof);
     const struct shown *shown;
+    const char *reason =
+        p->n_fds || p->fds_lost
+            ? prove_passed(client, said->cookie, said->local, said->remote, p, false, &claim.proof)
+            : look_up_claim(client, said, &claim.proof);
 
     if (reason) {
         refuse_proof(client, said->cookie, p, reason);
@@ -321,26 +324,90 @@ static void tell_attached(struct client *client, const struct side *side)
     client_send(client, &msg, fds, 4);
 }
 
-static void on_attach(struct client *client, const Ctl__Attach *said, struct packet *p)
+// Is what was passed the socket of that cookie? If not, says so.
+static bool has_socket(struct client *client, uint64_t cookie, struct packet *p)
 {
-    const struct side *side;
     struct proof proof;
     const char *reason;
     int sock = take_socket(p, &reason);
 
     if (sock >= 0) {
-        reason = proof_of_socket(sock, said->cookie, &proof);
+        reason = proof_of_socket(sock, cookie, &proof);
         letgo(sock);
     }
-    if (reason) {
-        refuse_proof(client, said->cookie, p, reason);
+    if (reason)
+        refuse_proof(client, cookie, p, reason);
+    return !reason;
+}
+
+static void on_attach(struct client *client, const Ctl__Attach *said, struct packet *p)
+{
+    const struct side *side;
+
+    if (!has_socket(client, said->cookie, p))
         return;
-    }
     side = registry_attach(client->clients->registry, client, client->user, &client->holds,
                            said->cookie);
     if (side)
         tell_attached(client, side);
 }
+
+// ---- sockets that go to another program ----
+
+// chunk_fd -1: the client knows where it is.
+static void tell_lent(struct client *client, uint64_t cookie, int chunk_fd, uint32_t chunk_slot)
+{
+    Ctl__Lent lent = CTL__LENT__INIT;
+    Ctl__Envelope msg;
+
+    lent.cookie = cookie;
+    lent.chunk_slot = chunk_slot;
+    PACKET_INIT(&msg, LENT, lent, &lent);
+    client_send(client, &msg, &chunk_fd, chunk_fd >= 0);
+}
+
+static void on_lend(struct client *client, const Ctl__Lend *said, struct packet *p)
+{
+    struct lents *lents = &client->clients->registry->lents;
+    const struct shown *shown = shown_find(client, said->chunk_id);
+    struct proof proof;
+    const char *reason =
+        prove_passed(client, said->cookie, said->local, said->remote, p, true, &proof);
+
+    if (reason) {
+        refuse_proof(client, said->cookie, p, reason);
+        return;
+    }
+    if (!shown) {
+        diag_forget(lents->diag, proof.flow.netns);
+        refuse(client, said->cookie, COUNT_REFUSED_UNKNOWN, "shuntd was not shown the chunk");
+    } else if (lents_put(lents, &proof, client->user, shown->chunk, said->chunk_slot)) {
+        refuse(client, said->cookie, COUNT_REFUSED_LIMIT, "shuntd has no memory");
+    } else {
+        tell_lent(client, said->cookie, -1, said->chunk_slot);
+    }
+}
+
+// Who has a channel need not have lent the socket: it may have been passed behind our back.
+static void on_borrow(struct client *client, const Ctl__Borrow *said, struct packet *p)
+{
+    const struct registry *r = client->clients->registry;
+    const struct lent *l = lents_find(&r->lents, said->cookie);
+    const struct side *side = l ? NULL : registry_linked(r, said->cookie);
+
+    if (!has_socket(client, said->cookie, p))
+        return;
+    if (!l && !side)
+        refuse(client, said->cookie, COUNT_REFUSED_UNKNOWN, "nobody has lent the connection");
+    else if (client->user != (l ? l->user : side->user))
+        refuse(client, said->cookie, COUNT_REFUSED_USER, "the connection belongs to another user");
+    else if (l)
+        tell_lent(client, said->cookie, l->chunk->fd, l->chunk_slot);
+    else
+        tell_lent(client, said->cookie, side->chunk->fd, side->chunk_slot);
+}
+
+// ---- who is there ----
 
 // Process ids mean something only among those who share a pid namespace. Where a client sees the
 // same pid for itself as we do, it is in ours.
@@ -400,6 +467,12 @@ static void dispatch(struct client *client, struct packet *p)
         break;
     case CTL__ENVELOPE__BODY_ATTACH:
         on_attach(client, msg->attach, p);
+        break;
+    case CTL__ENVELOPE__BODY_LEND:
+        on_lend(client, msg->lend, p);
+        break;
+    case CTL__ENVELOPE__BODY_BORROW:
+        on_borrow(client, msg->borrow, p);
         break;
     case CTL__ENVELOPE__BODY_IS_CLIENT:
         on_is_client(client, msg->is_client);

@@ -186,6 +186,7 @@ static int begin(struct daemon *d)
     loop_add_timer(&d->loop, &d->idle);
     loop_add_timer(&d->loop, &d->relisten);
     loop_add_timer(&d->loop, &d->registry.sweep);
+    loop_add_timer(&d->loop, &d->registry.lents.sweep);
     d->accept_watch = (struct watch){d->listener.fd, on_connect};
     err = watch_signals(d);
     return err ? err : loop_add(&d->loop, &d->accept_watch, EPOLLIN);

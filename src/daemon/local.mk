@@ -14,6 +14,7 @@ libdaemon_la_SOURCES = \
 	src/daemon/proof.h src/daemon/proof.c \
 	src/daemon/diag.h src/daemon/diag.c \
 	src/daemon/chunk.h src/daemon/chunk.c \
+	src/daemon/lent.h src/daemon/lent.c \
 	src/daemon/user.h src/daemon/user.c \
 	src/daemon/agent.h src/daemon/agent.c \
 	src/daemon/asking.h src/daemon/asking.c \

@@ -415,6 +415,15 @@ void registry_relay(struct registry *r, const struct client *client, uint64_t co
         conn_cut(r, side->conn);
 }
 
+const struct side *registry_linked(const struct registry *r, uint64_t cookie)
+{
+    const struct side *side = side_find(r, cookie);
+
+    return side && side->state == SIDE_LINKED && side->chunk && !channel_is_mirrored(side->conn)
+               ? side
+               : NULL;
+}
+
 const struct side *registry_attach(struct registry *r, struct client *client, struct user *user,
                                    struct list *holds, uint64_t cookie)
 {
@@ -556,7 +565,9 @@ int registry_init(struct registry *r, const struct registry_events *events, uint
     diag_init(&r->diag);
     if (getrandom(&r->key, sizeof r->key, 0) != sizeof r->key)
         return -EIO;
-    return table_init(&r->flows) || table_init(&r->cookies) ? -ENOMEM : 0;
+    if (table_init(&r->flows) || table_init(&r->cookies))
+        return -ENOMEM;
+    return lents_init(&r->lents, &r->diag, &count[COUNT_LENT]);
 }
 
 void registry_fini(struct registry *r)
@@ -567,6 +578,7 @@ void registry_fini(struct registry *r)
                      COUNT_REFUSED_STALE, "shuntd ends");
     table_fini(&r->flows);
     table_fini(&r->cookies);
+    lents_fini(&r->lents);
     users_fini(&r->users);
     diag_fini(&r->diag);
 }

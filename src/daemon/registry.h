@@ -14,6 +14,7 @@
 #include "cm/parts.h"
 #include "daemon/chunk.h"
 #include "daemon/diag.h"
+#include "daemon/lent.h"
 #include "daemon/loop.h"
 #include "daemon/proof.h"
 #include "daemon/table.h"
@@ -112,6 +113,7 @@ struct registry {
     struct users users;
     struct chunks chunks;
     struct diag diag;
+    struct lents lents;
     struct list orphans;
     struct timer sweep;
     uint64_t sweep_ns; // period of the sweep, now
@@ -140,6 +142,9 @@ void registry_relay(struct registry *r, const struct client *client, uint64_t co
 // event refused().
 const struct side *registry_attach(struct registry *r, struct client *client, struct user *user,
                                    struct list *holds, uint64_t cookie);
+
+// The side of that cookie, if it has a channel that another process could attach to; else NULL.
+const struct side *registry_linked(const struct registry *r, uint64_t cookie);
 
 // The client is gone: ends all its parts.
 void registry_leave(struct registry *r, struct list *holds);

@@ -499,35 +499,73 @@ int conn_attach(struct conn *c, int fd)
     return err;
 }
 
-static int join(struct conn *c, int fd)
+// The state of the end, which its maker and we share from now on. Under self.lock.
+static int borrow(struct conn *c, int fd)
 {
-    struct cm_channel ch;
-    union cm_addr local = {0}, remote = {0};
-    struct cm_choice choice;
-    int err = addresses(fd, &local, &remote);
+    uint32_t slot;
+    int chunk_fd;
+    int err;
 
     c->cookie = cookie_of(fd);
-    if (!err)
-        err = cm_attach(self.cm, fd, c->cookie, clock_now_ns() + JOIN_NS, &ch);
+    err = cm_borrow(self.cm, fd, c->cookie, clock_now_ns() + JOIN_NS, &chunk_fd, &slot);
     if (err)
         return err;
-    choose(c, &local, &remote, &choice);
-    c->registered = true;
-    c->end = end_adopt(ch.chunk_fd, ch.chunk_slot);
-    if (c->end)
-        ch.chunk_fd = -1;
-    err = c->end ? conn_map(c, &ch, atomic_load(&c->end->generation)) : -ENOMEM;
-    if (err)
-        close_channel(&ch);
-    return err;
+    c->end = end_adopt(chunk_fd, slot);
+    if (!c->end)
+        sys_close(chunk_fd);
+    return c->end ? 0 : -ENOMEM;
+}
+
+// What the policy of this program says; the connection is switched, or may be, whoever made it.
+static void choose_borrowed(struct conn *c, struct cm_choice *choice)
+{
+    c->inherited = false;
+    c->role = c->end->rec.role;
+    c->made_ns = clock_now_ns();
+    choose(c, &c->end->rec.local, &c->end->rec.remote, choice);
+    c->end->rec.pid = self.pid;
+    if (choice->stays)
+        end_set(c->end, END_FROZEN);
+    c->stage = CONN_HOPEFUL;
 }
 
 void conn_join(struct conn *c, int fd)
 {
+    struct cm_choice choice = {0};
+
     sock_enter();
     sock_lock(&self.lock, false);
     c->stage = CONN_RAW;
-    join(c, fd);
+    if (!borrow(c, fd))
+        choose_borrowed(c, &choice);
     sock_unlock(&self.lock, false);
     sock_leave();
+    if (choice.stays)
+        conn_go_back(c, fd, false, 0, choice.reason);
+}
+
+bool conn_lend(struct conn *c, int fd, uint64_t deadline_ns)
+{
+    struct cm_wish wish = {0};
+    struct end_place place;
+    int err = 0;
+
+    if (!conn_has_twin(c))
+        return c->stage == CONN_MAPPED; // wire_share() has told it
+    conn_decide(c, fd);
+    if (!c->end || c->stage == CONN_RAW)
+        return c->stage == CONN_RAW;
+    sock_enter();
+    sock_lock(&self.lock, false);
+    end_lend(c->end);
+    place = end_place(c->end);
+    wish.cookie = cookie_of(fd);
+    wish.local = c->end->rec.local;
+    wish.remote = c->end->rec.remote;
+    wish.chunk_fd = place.chunk_fd;
+    wish.chunk_slot = place.slot;
+    err = cm_lend(self.cm, fd, &wish, deadline_ns);
+    sock_unlock(&self.lock, false);
+    sock_leave();
+    return !err;
 }

@@ -40,7 +40,7 @@ struct conn {
     bool live;               // taken from the pool and not given back; under self.lock
     bool registered;         // shuntd counts this process among the channel's holders
     _Atomic bool epoll_up;   // the epoll sets watch the bell (epoll.c)
-    bool inherited;          // others may hold the socket without knowing our end: never offered
+    bool inherited;          // others may hold the socket without knowing an end: never offered
     _Atomic bool wants_lane; // may have to end without one (require.c)
     _Atomic bool refused;    // was ended so, and the program not told yet
     bool dressed;            // a listener with ears: options that accepted ones must be given
@@ -106,8 +106,13 @@ void conn_unmap(struct conn *c);
 // that end after one request never pay for it.
 void conn_decide(struct conn *c, int fd);
 
-// An adopted, connected socket: joins the channel that its maker has, or becomes CONN_RAW.
+// An adopted, connected socket: shares the end that its maker has lent, or becomes CONN_RAW.
 void conn_join(struct conn *c, int fd);
+
+// Another process is about to get the socket, and will find the end by shuntd. False: not so, and
+// the connection must be CONN_RAW or on the twin for good before. Not inside; blocks until
+// deadline_ns.
+bool conn_lend(struct conn *c, int fd, uint64_t deadline_ns);
 
 // Does whatever is due: decision, claim, mapping, readiness, moves that are possible, wishes of the
 // peer. Inside. Cheap when nothing is due. Called at every carrier operation and before every wait.

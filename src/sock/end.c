@@ -27,7 +27,7 @@ union chunk_head {
 struct chunk {
     char *base; // NULL: free entry
     int fd;
-    bool shared; // was there at a fork, or is another process's: slots are not reused
+    bool shared; // others have it: slots are not reused
     uint64_t taken;
 };
 
@@ -154,9 +154,9 @@ void end_free(struct sock_end *e)
     if (!k)
         return;
     k->taken &= ~(UINT64_C(1) << slot_of(k, e));
-    if (!k->shared)
+    if (!end_has(e, END_SHARED))
         atomic_store(&e->rec.used, 0);
-    else if (!k->taken)
+    if (k->shared && !k->taken)
         chunk_drop(k);
 }
 
@@ -165,6 +165,15 @@ struct end_place end_place(const struct sock_end *e)
     struct chunk *k = chunk_of(e);
 
     return k ? (struct end_place){k->fd, slot_of(k, e)} : (struct end_place){-1, 0};
+}
+
+void end_lend(struct sock_end *e)
+{
+    struct chunk *k = chunk_of(e);
+
+    if (k)
+        k->shared = true;
+    end_set(e, END_SHARED);
 }
 
 struct sock_end *end_adopt(int chunk_fd, uint32_t slot)

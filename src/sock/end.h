@@ -99,6 +99,9 @@ struct sock_end *end_new(void);
 void end_free(struct sock_end *e);
 struct end_place end_place(const struct sock_end *e);
 
+// Another process is about to share e: its place is not given to another end.
+void end_lend(struct sock_end *e);
+
 // Maps the end of another process; chunk_fd is taken over on success. NULL: nonsense or no memory.
 struct sock_end *end_adopt(int chunk_fd, uint32_t slot);
 

@@ -30,6 +30,11 @@ void epoll_reveal(int fd);
 // One of Shunt's own fds got another number. Inside, no lock held.
 void epoll_moved(int oldfd, int newfd);
 
+// Around exec: the set epfd goes to the new program as that one's fdinfo will tell it; then fd, which
+// was inherited, may be such a set. Not inside. Nothing where it is no epoll fd.
+void epoll_before_exec(int epfd);
+void epoll_adopt(int fd);
+
 // Around fork (conn.c): before it takes the locks that the child must find free.
 void epoll_before_fork(void);
 void epoll_after_fork(bool child);

@@ -14,6 +14,17 @@ static void watch_say(struct epoll_watch *w, const struct epoll_event *ev)
     w->fresh = true;
 }
 
+void watch_adopt(struct epoll_set *s, struct conn *c, int fd, const struct epoll_event *ev)
+{
+    struct epoll_watch *w;
+
+    epoll_take(&epoll_lock);
+    w = watch_new(s, c, fd);
+    if (w)
+        watch_say(w, ev);
+    epoll_drop(&epoll_lock);
+}
+
 static int watch_raise_locked(struct epoll_watch *w)
 {
     struct epoll_set *s = w->set;

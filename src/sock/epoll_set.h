@@ -100,6 +100,9 @@ static inline bool watch_disabled(const struct epoll_watch *w)
 
 struct epoll_set *epoll_set_of(int epfd); // NULL: not an epoll fd
 
+// The program has put c into the set before exec. No lock held.
+void watch_adopt(struct epoll_set *s, struct conn *c, int fd, const struct epoll_event *ev);
+
 // Deletes the dormant watches that were woken (epoll_ctl.c). No lock held.
 void set_sweep(struct epoll_set *s);
 

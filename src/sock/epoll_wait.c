@@ -54,7 +54,8 @@ static void advance_due(struct wait *w)
 
 static bool may_advance(const struct conn *c)
 {
-    return c->stage == CONN_CLAIMED || (c->stage == CONN_MAPPED && !end_has(c->end, END_FROZEN));
+    return c->stage == CONN_CLAIMED || (c->stage == CONN_MAPPED && !end_has(c->end, END_FROZEN)) ||
+           (c->stage == CONN_HOPEFUL && end_has(c->end, END_ATTACHED));
 }
 
 // A few of those that wait for a channel, others the next time.

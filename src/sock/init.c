@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "sock/epoll.h"
 #include "sock/fork.h"
 #include "sock/self.h"
 #include "sock/sock.h"
@@ -111,7 +112,9 @@ bool sock_init(void)
         return false;
     self.off = !start();
     atomic_store_explicit(&state, self.off ? OFF : ON, memory_order_release);
-    if (!self.off)
+    if (!self.off) {
         sock_each_open_fd(conn_adopt);
+        sock_each_open_fd(epoll_adopt); // these name connections
+    }
     return !self.off;
 }

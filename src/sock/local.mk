@@ -9,6 +9,7 @@ libsock_la_SOURCES = \
 	src/sock/end.h src/sock/end.c \
 	src/sock/epoll.h src/sock/epoll_set.h \
 	src/sock/epoll_ctl.c \
+	src/sock/epoll_adopt.c \
 	src/sock/epoll_family.c \
 	src/sock/epoll_kernel.c \
 	src/sock/epoll_nest.c \

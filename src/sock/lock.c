@@ -29,10 +29,16 @@ static bool spin(struct sock_lock *l)
     return false;
 }
 
+// Whoever has our own id is this process as it was before exec(2).
+static bool is_gone(uint32_t tid)
+{
+    return tid == (uint32_t)sock_tid() || (tid && sys_call(SYS_tkill, tid, 0) == -ESRCH);
+}
+
 // Takes the lock from an owner that is no more. The state behind it is consistent at any time.
 static bool inherit(struct sock_lock *l, uint32_t owner, uint32_t mine)
 {
-    if (!(owner & ~SLEEPERS) || sys_call(SYS_tkill, owner & ~SLEEPERS, 0) != -ESRCH)
+    if (!is_gone(owner & ~SLEEPERS))
         return false;
     return atomic_compare_exchange_strong(&l->owner, &owner, mine);
 }

@@ -181,6 +181,8 @@ void sock_hand_over(struct conn *c, int fd, const char *reason)
         c->inherited = true; // never to be offered
     else if (c->stage != CONN_LISTEN && c->stage != CONN_RAW)
         conn_go_back(c, fd, true, clock_now_ns() + HAND_OVER_NS, reason);
+    if (c->stage == CONN_FRESH)
+        c->inherited = true; // still connecting
 }
 
 // ---- all that are open ----

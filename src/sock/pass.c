@@ -63,10 +63,10 @@ static void see_leaving(int fd, void *arg)
         return;
     if (!c->carrier->twin)
         wire_share(c, fd);
-    if (c->stage != CONN_MAPPED || c->far || !knows_shunt(arg))
+    if (c->far || !knows_shunt(arg) || !conn_lend(c, fd, clock_now_ns() + ASK_NS))
         sock_hand_over(c, fd, "passed to another process");
-    else
-        end_set(c->end, END_SHARED | END_CROWD);
+    else if (c->end)
+        end_set(c->end, END_CROWD);
     conn_put(c);
 }
 

@@ -23,9 +23,12 @@ bool sock_init(void);
 void sock_before_fork(void);
 void sock_after_fork(bool child);
 // Before exec of path with envp: connections that the new program will hold go back to the twin, or
-// stay where they are if it will run under Shunt, too. Never fails; may wait for peers a short
-// time.
+// stay where they are if it will run under Shunt, too; epoll sets are left as it can read them.
+// Never fails; may wait for peers a short time.
 void sock_before_exec(const char *path, char *const envp[], bool search_path);
+// The same before a child is made that will exec at once, while this process goes on: it keeps its
+// epoll sets.
+void sock_before_spawn(const char *path, char *const envp[], bool search_path);
 // Before the process ends without exit(3). Waits 1 s at most.
 void sock_before_exit(void);
 // Before fds are passed by SCM_RIGHTS over the unix socket fd.

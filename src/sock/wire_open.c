@@ -459,7 +459,7 @@ void wire_share(struct conn *c, int fd)
 {
     struct end_place place = end_place(c->end);
 
-    end_set(c->end, END_SHARED);
+    end_lend(c->end);
     sock_lock(&self.lock, false);
     cm_wire_share(fd, place.chunk_fd, place.slot);
     sock_unlock(&self.lock, false);

@@ -5,9 +5,12 @@
 #include "base/clock.h"
 #include "chan/chan.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct rig rig;
@@ -82,11 +85,99 @@ static void shuntd_keeps_no_copy_of_the_socket(void **state)
     rig_wait_count(&rig, "claims", 0);
 }
 
+static int chunk_new(void)
+{
+    struct cm_chunk head = {.magic = CM_CHUNK_MAGIC, .version = CM_CHUNK_VERSION};
+    int fd = memfd_create("chunk", MFD_CLOEXEC);
+
+    assert_int_equal(write(fd, &head, sizeof head), sizeof head);
+    return fd;
+}
+
+static int lend(struct cm *cm, int sock, int chunk, uint32_t slot)
+{
+    struct cm_wish wish = {.cookie = cookie_of(sock), .chunk_fd = chunk, .chunk_slot = slot};
+
+    addresses_of(sock, &wish.local, &wish.remote);
+    return cm_lend(cm, sock, &wish, clock_now_ns() + 15 * NS_PER_S);
+}
+
+static int borrow(struct cm *cm, int sock, int *chunk, uint32_t *slot)
+{
+    return cm_borrow(cm, sock, cookie_of(sock), clock_now_ns() + 15 * NS_PER_S, chunk, slot);
+}
+
+// The lender is gone when the borrower comes, as in exec(2).
+static void a_lent_end_is_found(void **state)
+{
+    struct cm *cm = cm_init("test", rig.path, &rig_events);
+    int tcp[2], chunk = chunk_new(), found;
+    struct stat mine, theirs;
+    uint32_t slot;
+
+    tcp_pair(tcp);
+    assert_int_equal(borrow(cm, tcp[0], &found, &slot), -ENOENT);
+    assert_int_equal(lend(cm, tcp[0], chunk, 1), 0);
+    assert_int_equal(lend(cm, tcp[0], chunk, 7), 0); // instead of what was said before
+    cm_forked(cm);
+    assert_int_equal(borrow(cm, tcp[1], &found, &slot), -ENOENT);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(borrow(cm, tcp[0], &found, &slot), 0);
+        assert_int_equal(slot, 7);
+        assert_int_equal(fstat(chunk, &mine) | fstat(found, &theirs), 0);
+        assert_int_equal(mine.st_ino, theirs.st_ino);
+        close(found);
+    }
+    close(tcp[0]);
+    close(tcp[1]);
+    close(chunk);
+    cm_forked(cm);
+    rig_wait_count(&rig, "lent", 0);
+}
+
+static void what_was_lent_is_forgotten_with_its_socket(void **state)
+{
+    struct cm *cm = cm_init("test", rig.path, &rig_events);
+    int tcp[2], chunk = chunk_new();
+
+    tcp_pair(tcp);
+    shutdown(tcp[1], SHUT_WR); // who has heard FIN may lend as well
+    assert_int_equal(lend(cm, tcp[0], chunk, 0), 0);
+    assert_int_equal(rig_count(&rig, "lent"), 1);
+    cm_forked(cm);
+    close(tcp[0]);
+    close(tcp[1]);
+    rig_wait_count(&rig, "lent", 0);
+    close(chunk);
+}
+
+static void only_a_shown_chunk_of_a_connected_socket_is_lent(void **state)
+{
+    struct cm *cm = cm_init("test", rig.path, &rig_events);
+    int tcp[2], found, lone = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int chunk = chunk_new();
+    uint32_t slot;
+
+    tcp_pair(tcp);
+    assert_int_equal(lend(cm, tcp[0], -1, 0), -ENOENT);
+    assert_int_equal(lend(cm, lone, chunk, 0), -ENOENT);
+    assert_int_equal(borrow(cm, tcp[0], &found, &slot), -ENOENT);
+    assert_true(rig_alive(&rig));
+    close(lone);
+    close(tcp[0]);
+    close(tcp[1]);
+    close(chunk);
+    cm_forked(cm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_ends_in_one_process_are_matched),
         cmocka_unit_test(shuntd_keeps_no_copy_of_the_socket),
+        cmocka_unit_test(a_lent_end_is_found),
+        cmocka_unit_test(what_was_lent_is_forgotten_with_its_socket),
+        cmocka_unit_test(only_a_shown_chunk_of_a_connected_socket_is_lent),
     };
 
     return cmocka_run_group_tests_name("daemon/claim", tests, start, stop);

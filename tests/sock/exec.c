@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/un.h>
 
 static void join_child(pid_t pid)
@@ -269,6 +270,198 @@ static void passed_by_recvmmsg(struct conn *c)
     exchange(c);
 }
 
+// ---- before the switch ----
+
+// Starts this program again, which echoes on fd under the same number.
+static pid_t echo_on(int fd)
+{
+    char text[20];
+    const char *argv[] = {sock_self, "--helper", "echo-fd", text, NULL};
+    snprintf(text, sizeof(text), "%d", fd);
+    pid_t pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        REQUIRE_EQ(fcntl(fd, F_SETFD, 0), 0);
+        execv(sock_self, (char *const *)argv);
+        _exit(127);
+    }
+    return pid;
+}
+
+// The peer writes and wants its own bytes back until both directions are where the mode wants them.
+static int64_t want_back_switched(struct conn *self, int64_t unused)
+{
+    char why[256] = "";
+    uint64_t end = now_ms() + 20000;
+    do {
+        write_and_want_back(self, 20 * KIB);
+        sleep_ms(5);
+    } while (!sock_lane_ok(self->fd, why, sizeof(why)) && now_ms() < end);
+    if (!sock_lane_ok(self->fd, why, sizeof(why)))
+        sock_fail(__FILE__, __LINE__, "not on the lane of the mode: %s", why);
+    return write_and_want_back(self, 256 * KIB);
+}
+
+static int64_t written(struct conn *self, int64_t unused)
+{
+    return (int64_t)self->tx;
+}
+
+static void a_new_program_switches(struct conn *c)
+{
+    pid_t pid = echo_on(c->fd);
+    conn_close(c);
+    REQUIRE_EQ(peer_do(c, want_back_switched, 0), 256 * KIB);
+    peer_do(c, op_shutdown, SHUT_WR);
+    join_child(pid);
+    REQUIRE_EQ(peer_do(c, op_drain, 0), 0);
+}
+
+// The maker goes on where the new program was killed. Nothing is under way then.
+static void the_maker_follows_a_new_program(struct conn *c)
+{
+    for (int i = 0; i < 2; i++) {
+        pid_t pid = echo_on(c->fd);
+        REQUIRE_EQ(peer_do(c, want_back_switched, 0), 256 * KIB);
+        REQUIRE_EQ(kill(pid, SIGKILL), 0);
+        REQUIRE_EQ(waitpid(pid, NULL, 0), pid);
+        c->rx = (uint64_t)peer_do(c, written, 0);
+        exchange(c);
+    }
+}
+
+// A unix socket between processes that know of each other, unlike a socket pair. Its number in the
+// child is to_child[1].
+static void connect_processes(int to_child[2], pid_t *pid)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof(addr);
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    REQUIRE_EQ(bind(listener, (struct sockaddr *)&addr, sizeof(sa_family_t)), 0); // any name
+    REQUIRE_EQ(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+    REQUIRE_EQ(listen(listener, 1), 0);
+    *pid = fork();
+    REQUIRE(*pid >= 0);
+    if (*pid == 0) {
+        to_child[1] = socket(AF_UNIX, SOCK_STREAM, 0);
+        REQUIRE_EQ(connect(to_child[1], (struct sockaddr *)&addr, len), 0);
+        return;
+    }
+    to_child[0] = accept(listener, NULL, NULL);
+    REQUIRE(to_child[0] >= 0);
+    close(listener);
+}
+
+// A worker that has served connections of its own before it gets one from its master.
+static void work_for_a_master(int via)
+{
+    struct conn own;
+    int fds[2];
+    conn_open(&own, SOCK_PROC);
+    conn_warm(&own);
+    conn_end(&own);
+    REQUIRE_EQ(write(via, "r", 1), 1);
+    for (int i = 0; i < 2; i++)
+        fds[i] = recv_fd(via, MSG_CMSG_CLOEXEC);
+    for (int i = 0; i < 2; i++)
+        echo_on(fds[i]);
+    close(fds[0]);
+    close(fds[1]);
+    while (wait(NULL) > 0)
+        ;
+}
+
+// What the master passed lives on, and is switched, although the master has closed it and made
+// others in its place.
+static void a_worker_switches(struct conn *unused)
+{
+    int via[2];
+    pid_t pid;
+    char ready;
+    struct conn c[2], later[3];
+    connect_processes(via, &pid);
+    if (pid == 0) {
+        work_for_a_master(via[1]);
+        _exit(0);
+    }
+    REQUIRE_EQ(read(via[0], &ready, 1), 1);
+    for (int i = 0; i < 2; i++) {
+        conn_open(&c[i], SOCK_PROC);
+        if (i)
+            conn_warm(&c[i]); // and one that is switched already
+        send_fd(via[0], c[i].fd);
+        conn_close(&c[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        conn_open(&later[i], SOCK_PROC);
+        conn_warm(&later[i]);
+    }
+    for (int i = 0; i < 2; i++)
+        peer_start(&c[i], want_back_switched, 0);
+    for (int i = 0; i < 3; i++)
+        exchange(&later[i]);
+    for (int i = 0; i < 2; i++) {
+        REQUIRE_EQ(peer_finish(&c[i]), 256 * KIB);
+        peer_do(&c[i], op_shutdown, SHUT_WR);
+    }
+    close(via[0]);
+    join_child(pid);
+    for (int i = 0; i < 2; i++)
+        conn_end(&c[i]);
+    for (int i = 0; i < 3; i++)
+        conn_end(&later[i]);
+}
+
+// ---- epoll sets that live on ----
+
+// The set is made, and used, by the process that execs.
+static void in_a_set_that_lives_on(struct conn *c, uint32_t events, bool used)
+{
+    int ready[2];
+    char byte;
+    REQUIRE_EQ(pipe(ready), 0);
+    pid_t pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        int ep = epoll_create1(0);
+        struct epoll_event ev = {.events = events, .data.u64 = HELPER_DATA};
+        REQUIRE_EQ(epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ev), 0);
+        REQUIRE_EQ(epoll_wait(ep, &ev, 1, used ? 20 : 0), 0);
+        char fds[2][20];
+        const char *argv[] = {sock_self, "--helper", "echo-epoll", fds[0], fds[1], NULL};
+        snprintf(fds[0], sizeof(fds[0]), "%d", ep);
+        snprintf(fds[1], sizeof(fds[1]), "%d", c->fd);
+        REQUIRE_EQ(fcntl(c->fd, F_SETFD, 0), 0);
+        execv("/nowhere", (char *const *)argv); // which changes nothing
+        REQUIRE_EQ(epoll_wait(ep, &ev, 1, 20), 0);
+        REQUIRE_EQ(write(ready[1], "r", 1), 1);
+        execv(sock_self, (char *const *)argv);
+        _exit(127);
+    }
+    REQUIRE_EQ(read(ready[0], &byte, 1), 1);
+    conn_close(c);
+    REQUIRE_EQ(peer_do(c, want_back_switched, 0), 256 * KIB);
+    sleep_ms(50); // it sleeps in its set meanwhile
+    REQUIRE_EQ(peer_do(c, write_and_want_back, 20 * KIB), 20 * KIB);
+    peer_do(c, op_shutdown, SHUT_WR);
+    join_child(pid);
+}
+
+static void a_set_lives_on(struct conn *c)
+{
+    in_a_set_that_lives_on(c, EPOLLIN, true);
+}
+
+static void a_cold_set_lives_on(struct conn *c)
+{
+    in_a_set_that_lives_on(c, EPOLLIN, false);
+}
+
+static void an_edge_set_lives_on(struct conn *c)
+{
+    in_a_set_that_lives_on(c, EPOLLIN | EPOLLET, true);
+}
+
 static const struct sock_case cases[] = {
     CASE(exec_of_cat),
     CASE(exec_of_a_stranger),
@@ -281,5 +474,11 @@ static const struct sock_case cases[] = {
     CASE(passed_to_an_older_process, .flags = SOCK_BARE),
     CASE(passed_to_a_stranger),
     CASE(passed_by_recvmmsg),
+    CASE(a_new_program_switches, .flags = SOCK_COLD, .limit_s = 30),
+    CASE(the_maker_follows_a_new_program, .flags = SOCK_COLD, .limit_s = 60),
+    CASE(a_set_lives_on, .limit_s = 30),
+    CASE(a_cold_set_lives_on, .flags = SOCK_COLD, .limit_s = 30),
+    CASE(an_edge_set_lives_on, .limit_s = 30),
+    CASE(a_worker_switches, .flags = SOCK_BARE, .limit_s = 40),
 };
 SOCK_TOPIC(exec);

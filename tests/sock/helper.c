@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 
 // Echoes bytes from in to out until n have come, or the end.
 static int echo(int in, int out, long n)
@@ -22,6 +23,24 @@ static int echo(int in, int out, long n)
         n -= got;
     }
     return 0;
+}
+
+// Echoes on fd to the end, each time that the epoll set ep, which this program did not make, says
+// with HELPER_DATA that it can be read. The set has nothing else to say.
+static int echo_by_epoll(int ep, int fd)
+{
+    char buf[4 * KIB];
+    for (;;) {
+        struct epoll_event ev;
+        int n = epoll_wait(ep, &ev, 1, 20000);
+        if (n != 1 || ev.data.u64 != HELPER_DATA || !(ev.events & EPOLLIN))
+            return 10 + n;
+        ssize_t got = read(fd, buf, sizeof(buf));
+        if (got <= 0)
+            return got < 0;
+        if (write(fd, buf, (size_t)got) != got)
+            return 3;
+    }
 }
 
 // Takes an fd that was passed over the unix socket via, and echoes on it to the end.
@@ -46,6 +65,10 @@ int sock_helper(int argc, char **argv)
         return echo(STDIN_FILENO, STDOUT_FILENO, atol(argv[1]));
     if (argc == 2 && strcmp(argv[0], "echo-passed") == 0)
         return echo_passed(atoi(argv[1]));
+    if (argc == 2 && strcmp(argv[0], "echo-fd") == 0)
+        return echo(atoi(argv[1]), atoi(argv[1]), INT64_MAX);
+    if (argc == 3 && strcmp(argv[0], "echo-epoll") == 0)
+        return echo_by_epoll(atoi(argv[1]), atoi(argv[2]));
     fprintf(stderr, "sock: no helper '%s'\n", argv[0]);
     return 2;
 }

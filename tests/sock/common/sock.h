@@ -200,6 +200,8 @@ extern const struct sock_topic *const sock_topics[];
 
 // The program itself, to be run again by cases that exec: with "--helper NAME" it runs that helper.
 extern const char *sock_self;
+// What helpers that are given an epoll set find there.
+#define HELPER_DATA 0x1234567890abcdefull
 // Runs a helper of tests/sock/helper.c and returns its exit status.
 int sock_helper(int argc, char **argv);
 

@@ -90,6 +90,17 @@ int cm_attach(struct cm *cm, int sock, uint64_t cookie, uint64_t deadline_ns, st
     return -ENOENT;
 }
 
+int cm_lend(struct cm *cm, int sock, const struct cm_wish *wish, uint64_t deadline_ns)
+{
+    return -ENOTCONN;
+}
+
+int cm_borrow(struct cm *cm, int sock, uint64_t cookie, uint64_t deadline_ns, int *chunk_fd,
+              uint32_t *chunk_slot)
+{
+    return -ENOENT;
+}
+
 _Atomic uint32_t *cm_spinners(struct cm *cm)
 {
     static _Atomic uint32_t spinners;
