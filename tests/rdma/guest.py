@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Words that the tests inside a guest of ./dev vm share."""
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from shunted import Tap  # noqa: E402, F401
 HOST, ADDR, PEER = (os.environ.get(name) for name in ("VM_HOST", "VM_ADDR", "VM_PEER"))
 ADDR6, PEER6 = os.environ.get("VM_ADDR6"), os.environ.get("VM_PEER6")
 # Everything is emulated, and other work may have the machine's cores.
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 def run(*command, seconds=PATIENCE_S, **more):
@@ -51,6 +52,18 @@ def within(good, seconds=PATIENCE_S):
 
 def pings(address):
     return run("busybox", "ping", "-c", "1", "-W", "1", address)[0] == 0
+
+
+def flow_result(text):
+    """What a side of flow.py has said: (bytes sent, bytes received, how it ended); None: nothing."""
+    found = re.search(r"sent (\d+) received (\d+) (\w+)", text or "")
+    return found and (int(found[1]), int(found[2]), found[3])
+
+
+def is_exact(results):
+    """Has each side of flow.py got all that the other has sent, each byte once?"""
+    one, other = results
+    return bool(one and other) and one[2] == other[2] == "same" and one[:2] == other[1::-1] and one[0] > 0
 
 
 def retried(attempt, seconds=PATIENCE_S):

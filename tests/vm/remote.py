@@ -3,7 +3,8 @@
 
 One connection is one command: the caller sends a JSON line {command, cwd, env}; back come frames of a
 kind byte, a four-byte length and that many bytes: 1 stdout, 2 stderr, 0 the exit status in decimal.
-A command whose caller is gone is killed."""
+Each further byte of the caller's is the number of a signal for the command and its children. A command
+whose caller is gone is killed."""
 import json
 import os
 import selectors
@@ -31,19 +32,22 @@ def _carry(connection, child):
     watch.register(child.stderr, selectors.EVENT_READ, STDERR)
     while len(watch.get_map()) > 1:
         for key, _ in watch.select():
-            if key.data is None:
-                raise ConnectionError("the caller is gone")
             data = os.read(key.fd, 65536)
-            if data:
+            if key.data is None:
+                if not data:
+                    raise ConnectionError("the caller is gone")
+                for number in data:
+                    os.killpg(child.pid, number)
+            elif data:
                 _frame(connection, key.data, data)
             else:
                 watch.unregister(key.fileobj)
 
 
 def _serve_one(connection, env):
-    order = json.loads(connection.makefile().readline())
+    words = json.loads(connection.makefile().readline())
     try:
-        child = subprocess.Popen(order["command"], cwd=order["cwd"], env={**order["env"], **env},
+        child = subprocess.Popen(words["command"], cwd=words["cwd"], env={**words["env"], **env},
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                  start_new_session=True)
     except OSError as error:
@@ -71,21 +75,23 @@ def serve(address, env):
         threading.Thread(target=_serve_and_close, args=(connection, env), daemon=True).start()
 
 
-def _notice_death(connection):
-    """A guest whose power is taken away says no goodbye: ask every second, give up after ten."""
+def order(address, command, env=None):
+    """Has the command begin there, in this environment or the caller's; returns the connection.
+
+    A guest whose power is taken away says no goodbye: asks every second, gives up after ten."""
+    connection = socket.create_connection(address, 10)
+    connection.settimeout(None)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 10)):
         connection.setsockopt(socket.IPPROTO_TCP, option, value)
+    words = {"command": command, "cwd": os.getcwd(), "env": dict(os.environ) if env is None else env}
+    connection.sendall(json.dumps(words).encode() + b"\n")
+    return connection
 
 
 def call(address, command):
     """Runs the command there; returns its exit status. Raises OSError where that guest is not, or no more."""
-    connection = socket.create_connection(address, 10)
-    connection.settimeout(None)
-    _notice_death(connection)
-    order = {"command": command, "cwd": os.getcwd(), "env": dict(os.environ)}
-    connection.sendall(json.dumps(order).encode() + b"\n")
-    stream = connection.makefile("rb")
+    stream = order(address, command).makefile("rb")
     while True:
         head = stream.read(HEAD.size)
         if len(head) < HEAD.size:
