@@ -16,7 +16,8 @@
 #define MEET_NS     (5 * NS_PER_S) // for a link to come up
 #define CALLER_NS   (5 * NS_PER_S) // that a call waits for its channel
 #define STEP_MS     2000           // for the kernel to find address and route
-#define ACK_TIMEOUT 15             // 4.096 us << 15: 134 ms, tried 8 times
+#define ACK_TIMEOUT 15             // 4.096 us << 15: 134 ms
+#define RETRIES     6              // not 7, which soft-RoCE takes for ever
 #define BACKLOG     256
 #define CALLERS     256 // waiting at once
 
@@ -74,7 +75,7 @@ static struct rdma_conn_param param(const struct rdma_link *l, uint8_t *private_
     return (struct rdma_conn_param){
         .private_data = private_data,
         .private_data_len = (uint8_t)rdma_pack_hello(private_data, &h),
-        .retry_count = 7,
+        .retry_count = RETRIES,
         .rnr_retry_count = 7,
         .srq = 1,
         .qp_num = l->qp->qp_num,
