@@ -17,6 +17,7 @@
 #define OPEN_NS           (10 * NS_PER_S)     // for a channel, link and all
 #define PINNED_MOST_BYTES (UINT64_C(1) << 30) // of rings, which stay in memory
 #define LOOK_EVERY_NS     (100 * NS_PER_US)   // while a channel is opening
+#define WATCH_EVERY_NS    (250 * NS_PER_MS)
 #define LOOK_SILENT_NS    (2 * NS_PER_MS)   // in a sleep, while a peer may write without a message
 #define LOOK_SENDING_NS   (100 * NS_PER_MS) // in a sleep, while sends are under way
 
@@ -294,18 +295,29 @@ static void close_chan(struct chan_mirror *m)
 
 // ---- progress ----
 
+static void watch_links(uint64_t now_ns)
+{
+    atomic_store(&lane.watched_ticks, clock_ticks());
+    list_for_each (it, &lane.links)
+        link_watch(list_entry(it, struct rdma_link, node), now_ns);
+}
+
 static void advance(void)
 {
     bool work = atomic_exchange(&lane.has_work, false);
+    bool watch =
+        clock_ticks() - atomic_load(&lane.watched_ticks) >= clock_ticks_of_ns(WATCH_EVERY_NS);
     uint64_t now_ns;
 
-    if (!work && !atomic_load(&lane.opening))
+    if (!work && !watch && !atomic_load(&lane.opening))
         return;
     now_ns = clock_now_ns();
-    if (!work && now_ns - lane.looked_ns < LOOK_EVERY_NS)
+    if (!work && !watch && now_ns - lane.looked_ns < LOOK_EVERY_NS)
         return;
     enter();
     lane.looked_ns = now_ns;
+    if (watch)
+        watch_links(now_ns);
     list_for_each (it, &lane.hubs)
         hub_advance(list_entry(it, struct rdma_hub, node));
     poll_all();

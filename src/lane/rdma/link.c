@@ -2,6 +2,7 @@
 #include "lane/rdma/link.h"
 #include "lane/rdma/state.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/util.h"
 
@@ -295,6 +296,23 @@ void link_flush(struct rdma_link *l)
         return;
     l->unsignaled = SIGNAL_EVERY;
     post(l, &wr);
+}
+
+#define ASK_NS  (1 * NS_PER_S) // what is not signaled is asked for
+#define LOSE_NS (5 * NS_PER_S)
+
+// Devices tell when their retries are used up, and some never do: soft-RoCE, where the peer's host
+// has no address any more.
+void link_watch(struct rdma_link *l, uint64_t now_ns)
+{
+    if (l->state != LINK_UP || l->posted == l->done || l->done != l->seen_done) {
+        l->seen_done = l->done;
+        l->seen_ns = now_ns;
+    } else if (now_ns - l->seen_ns >= LOSE_NS) {
+        link_lose(l, "the peer does not answer");
+    } else if (now_ns - l->seen_ns >= ASK_NS && l->unsignaled) {
+        link_flush(l);
+    }
 }
 
 // ---- channels ----

@@ -70,8 +70,9 @@ struct rdma_lane {
     uint64_t pinned_bytes;
     _Atomic bool has_work; // advance() has something to do
     _Atomic uint32_t opening;
-    uint64_t looked_ns; // for events, when something is opening
-    uint32_t sleepers;  // threads between arm() and woken()
+    uint64_t looked_ns;             // for events, when something is opening
+    uint32_t sleepers;              // threads between arm() and woken()
+    _Atomic uint64_t watched_ticks; // when the links were watched last
 };
 
 extern struct rdma_lane lane;
