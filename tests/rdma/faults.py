@@ -88,10 +88,10 @@ def redis(tap, pair):
     talk = pair.a.program(*client, "-r", 1000000, "-i", 0.05, "incr", "n")
     tap.ok(guest.within(lambda: pair.a.lanes("redis") == [("rdma", "rdma")] and
                         ("rdma", "rdma") in pair.b.lanes("redis")), "redis: both ends are on lane rdma")
-    time.sleep(6)  # longer than a connection may last after its end
+    time.sleep(2)
     talk.kill()
     answers = [int(word) for word in talk.text().split() if word.isdigit()]
-    tap.ok(len(answers) > 20 and answers == list(range(1, len(answers) + 1)), "every answer is the right one")
+    tap.ok(len(answers) > 5 and answers == list(range(1, len(answers) + 1)), "every answer is the right one")
     server.kill()
 
 
@@ -103,6 +103,7 @@ def one_transfer_through_it_all(tap, pair):
     tap.ok(delete.wait() is not None and delete.status == 0, "no process holds the device")
     pair.a.run("rdma", "link", "add", "rxe0", "type", "rxe", "netdev", "eth0")
     goes(tap, flow, "rdma", "the device is back: it moves to it again")
+    time.sleep(6)  # longer than a connection may last after its end
     guest.run("vmctl", "link", "off")
     time.sleep(3)
     guest.run("vmctl", "link", "on")
@@ -152,14 +153,12 @@ def shuntd_is_killed_and_then_the_device_removed(tap, pair):
     pair.a.run("rdma", "link", "add", "rxe0", "type", "rxe", "netdev", "eth0")
 
 
-@case(short=True)
+@case()
 def program_is_killed(tap, pair):
     for dying, other in ((0, 1), (1, 0)):
         flow = moved(tap, pair)
         flow.ends[dying].kill()
         fails(tap, flow.ends[other], f"the program on host {'ab'[dying]} is killed")
-        if not LONG:
-            break
 
 
 @case()

@@ -156,8 +156,9 @@ static bool lane_wanted(bool answered, const struct shunt_info *info)
     case SOCK_SHM:
         return answered && info->lane_tx == SHUNT_LANE_SHM && info->lane_rx == SHUNT_LANE_SHM;
     case SOCK_RDMA:
-        return answered && ((info->lane_tx == SHUNT_LANE_RDMA && info->lane_rx == SHUNT_LANE_RDMA) ||
-                            is_held_elsewhere(info));
+        return answered &&
+               ((info->lane_tx == SHUNT_LANE_RDMA && info->lane_rx == SHUNT_LANE_RDMA) ||
+                is_held_elsewhere(info));
     case SOCK_TCP:
         return answered && info->lane_tx == SHUNT_LANE_TCP && info->lane_rx == SHUNT_LANE_TCP;
     }
