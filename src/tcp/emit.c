@@ -70,7 +70,8 @@ void emit_fill(struct out *o, struct segment *seg, uint32_t seq, uint8_t flags)
     seg->data = (struct seg_data){0};
     if (c->ts_ok)
         fill_timestamps(o, seg);
-    if (c->sack_ok && !(flags & SEG_SYN))
+    if ((c->ooo_first != TCP_NONE || c->dsack.start != c->dsack.end) && c->sack_ok &&
+        !(flags & SEG_SYN))
         ooo_fill_sack(o->ctx, c, seg);
     if (c->ece_pending && c->state >= TCP_ESTABLISHED)
         seg->flags |= SEG_ECE;

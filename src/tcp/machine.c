@@ -162,12 +162,15 @@ void conn_free(struct tcp_ctx *ctx, struct tcp_conn *c)
 struct tcp_conn *conn_next_ready(struct tcp_ctx *ctx)
 {
     struct tcp_link *list = &ctx->arena->ready;
-    uint32_t left = ctx->cfg.max_conns;
 
-    while (list->next != TCP_NONE && left--) {
+    while (list->next != TCP_NONE) {
         struct tcp_conn *c = conn_at(ctx, list->next);
 
         list->next = c->ready_next;
+        if (!c->ready) { // the list has become a circle
+            list->next = TCP_NONE;
+            break;
+        }
         c->ready = 0;
         if (c->in_use)
             return c;

@@ -33,16 +33,15 @@ bool span_may_push(const struct tcp_ctx *ctx, const struct tcp_conn *c)
     return has_fresh(ctx, c) || (c->span_last != TCP_NONE && is_plain(span_at(ctx, c->span_last)));
 }
 
-static void append(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t i)
+// Puts s, which is span i, behind last, the last one there is or NULL.
+static void append(struct tcp_conn *c, struct tcp_span *last, struct tcp_span *s, uint32_t i)
 {
-    struct tcp_span *s = span_at(ctx, i);
-
     s->next = TCP_NONE;
     s->prev = c->span_last;
-    if (c->span_last == TCP_NONE)
-        c->span_first = c->span_hint = i;
+    if (last)
+        last->next = i;
     else
-        span_at(ctx, c->span_last)->next = i;
+        c->span_first = c->span_hint = i;
     c->span_last = i;
     c->span_count++;
 }
@@ -50,13 +49,13 @@ static void append(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t i)
 void span_push(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns, uint32_t start,
                uint32_t end, uint32_t flags)
 {
-    struct tcp_span *s = c->span_last == TCP_NONE ? NULL : span_at(ctx, c->span_last);
+    struct tcp_span *last = c->span_last == TCP_NONE ? NULL : span_at(ctx, c->span_last), *s;
     uint32_t i;
 
     // Joined to an older span, the bytes make its time move on: loss is found later, never wrongly.
-    if (s && (can_extend(s, now_ns, flags) || !has_fresh(ctx, c))) {
-        s->end = end;
-        s->sent_ns = now_ns;
+    if (last && (can_extend(last, now_ns, flags) || !has_fresh(ctx, c))) {
+        last->end = end;
+        last->sent_ns = now_ns;
         return;
     }
     i = span_alloc(ctx);
@@ -65,7 +64,7 @@ void span_push(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns, uint32_
     s->end = end;
     s->flags = flags;
     stamp(c, s, now_ns);
-    append(ctx, c, i);
+    append(c, last, s, i);
 }
 
 uint32_t span_split(struct tcp_ctx *ctx, struct tcp_conn *c, uint32_t i, uint32_t seq)
