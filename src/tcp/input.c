@@ -201,7 +201,8 @@ static void input_urgent(struct in *in)
         return;
     c->rcv_up = up;
     c->urgent_in = 1;
-    conn_tell(in->ctx, c, TCP_EV_URGENT); // at once: before the byte can be read
+    if (!c->orphan)                           // else there is nobody to tell
+        conn_tell(in->ctx, c, TCP_EV_URGENT); // at once: before the byte can be read
 }
 
 // RFC 9293, MUST-13 and RFC 6191: a new SYN may reopen what is in TIME-WAIT, where its timestamp or
