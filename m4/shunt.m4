@@ -29,6 +29,20 @@ AC_DEFUN([SHUNT_WITH], [
   AS_IF([test "x$with_$1" = xyes], [AC_DEFINE([HAVE_$3], [1], [There is $4.])])
 ])
 
+# SHUNT_DOCS
+# --enable-docs=auto|yes|no: whether man pages, README and tour are installed. They need no tool, so
+# auto is yes.
+AC_DEFUN([SHUNT_DOCS], [
+  AC_ARG_ENABLE([docs],
+    [AS_HELP_STRING([--enable-docs=auto|yes|no], [install man pages and documents @<:@auto@:>@])],
+    [], [enable_docs=auto])
+  AS_CASE([$enable_docs],
+    [auto], [enable_docs=yes],
+    [yes|no], [],
+    [AC_MSG_ERROR([--enable-docs takes auto, yes or no, not '$enable_docs'])])
+  AM_CONDITIONAL([ENABLE_DOCS], [test "x$enable_docs" = xyes])
+])
+
 # SHUNT_SANITIZER_FLAGS
 # Sets SAN_CFLAGS from --enable-sanitizer, and fails where the compiler cannot link with it.
 AC_DEFUN([SHUNT_SANITIZER_FLAGS], [

@@ -13,4 +13,4 @@ shunt_SOURCES = \
 shunt_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 shunt_LDADD = libdaemon.la libcm.la liblane.la libpolicy.la libbase.la $(JANSSON_LIBS)
 
-dist_man_MANS += docs/man/shunt.1
+man_pages += docs/man/shunt.1

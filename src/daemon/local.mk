@@ -42,5 +42,5 @@ libdaemon_la_LIBADD = libagentproto.la $(SODIUM_LIBS) libcm.la liblane.la libcha
 sbin_PROGRAMS += shuntd
 shuntd_SOURCES = src/daemon/main.c
 shuntd_LDADD = libdaemon.la
-dist_man_MANS += docs/man/shuntd.8
+man_pages += docs/man/shuntd.8
 EXTRA_DIST += src/daemon/PROTOCOL.md

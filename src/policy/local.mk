@@ -24,4 +24,4 @@ docs-policy: src/policy/document
 	src/policy/document man >$(srcdir)/docs/man/shunt.conf.5
 .PHONY: docs-policy
 
-dist_man_MANS += docs/man/shunt.conf.5
+man_pages += docs/man/shunt.conf.5
