@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Two programs that exchange bytes under Shunt while something goes wrong: memory is short, shuntd
+stands still, or one of the three is killed at some moment. Every byte that was read is checked.
+SHUNT_LONG=1: more rounds, and ten thousand connections."""
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = os.path.abspath(os.environ.get("top_builddir", "build"))
+SHUNT, SHUNTD = os.path.join(TOP, "shunt"), os.path.join(TOP, "shuntd")
+LONG = os.environ.get("SHUNT_LONG") == "1"
+PATIENCE = 120  # seconds until something hangs
+SEED = int(os.environ.get("SEED", time.time_ns() % 10**6))
+PR_SET_PDEATHSIG = 1
+
+END = r"""
+import json, os, random, resource, socket, struct, sys, threading, time
+role, total = sys.argv[1], int(sys.argv[2])
+BLOCK = random.Random(1).randbytes(1 << 20)
+def part(at, n): return (BLOCK + BLOCK)[at % len(BLOCK):][:n]
+took = 0.0
+if role == "server":
+    l = socket.create_server(("127.0.0.1", 0))
+    print(l.getsockname()[1], flush=True)
+    s, _ = l.accept()
+else:
+    t = time.monotonic()
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[3])))
+    took = time.monotonic() - t
+print("connected", flush=True)
+told = {"read": 0, "bad": False, "end": "eof", "shm": 0, "took": took}
+def write():
+    at = 0
+    try:
+        while at < total:
+            at += s.send(part(at, min(5000, total - at)))
+        s.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+w = threading.Thread(target=write)
+w.start()
+if "tight" in sys.argv:
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (8 << 20),) * 2)
+try:
+    while data := s.recv(70000):
+        told["bad"] |= data != part(told["read"], len(data))
+        told["read"] += len(data)
+except OSError as e:
+    told["end"] = e.strerror
+w.join()
+told["shm"] = struct.unpack_from("Q", s.getsockopt(0x5348, 1, 256), 56)[0]
+print(json.dumps(told), flush=True)
+"""
+
+MANY = r"""
+import select, socket, sys
+n = int(sys.argv[1])
+l = socket.create_server(("127.0.0.1", 0), backlog=4096)
+pairs = []
+for i in range(n):
+    a = socket.create_connection(l.getsockname())
+    pairs.append((a, l.accept()[0]))
+bad = 0
+for turn in range(4):
+    for i, (a, b) in enumerate(pairs):
+        for x, y in ((a, b), (b, a)):
+            text = b"%d %d" % (turn, i)
+            x.sendall(text)
+            bad += y.recv(100) != text
+print(bad, sum(a.getsockopt(0x5348, 1, 256)[4] == 1 for a, _ in pairs), flush=True)
+"""
+
+tests = 0
+work = tempfile.TemporaryDirectory(prefix="shunt-attacks.")
+sock = os.path.join(work.name, "shuntd.sock")
+conf = os.path.join(work.name, "shunt.conf")
+
+
+def check(name, good, *notes):
+    global tests
+    tests += 1
+    print("ok" if good else "not ok", tests, "-", name, flush=True)
+    for note in notes if not good else ():
+        print("#", note, flush=True)
+
+
+def die_with_us():
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def start(args, before=die_with_us):
+    env = dict(os.environ, SHUNT_SOCKET=sock, SHUNT_CONFIG=conf)
+    return subprocess.Popen(args, stdout=subprocess.PIPE, text=True, env=env, preexec_fn=before)
+
+
+def start_daemon():
+    daemon = start([SHUNTD, "--socket", sock])
+    for _ in range(1500):
+        if os.path.exists(sock):
+            break
+        time.sleep(0.01)
+    return daemon
+
+
+class Pair:
+    """A server and a client that send each other total bytes."""
+
+    def __init__(self, total, *more):
+        run = [SHUNT, "run", "--", sys.executable, "-c", END]
+        self.server = start([*run, "server", str(total)])
+        port = self.server.stdout.readline().strip()
+        self.client = start([*run, "client", str(total), port, *more])
+        for end in (self.server, self.client):
+            end.stdout.readline()
+
+    def told(self, end):
+        try:
+            return json.loads(end.communicate(timeout=PATIENCE)[0])
+        except (subprocess.TimeoutExpired, ValueError) as e:
+            end.kill()
+            end.wait()
+            return {"read": -1, "bad": True, "end": repr(e), "shm": -1, "took": -1}
+
+    def both(self):
+        return self.told(self.server), self.told(self.client)
+
+
+def whole(told, total):
+    return not told["bad"] and told["read"] == total and told["end"] == "eof"
+
+
+def rounds_of_death(victim, rounds, rng):
+    """What the survivors of so many killings say, as far as it is wrong."""
+    total = 8 << 20
+    wrong, switched = [], 0
+    for _ in range(rounds):
+        daemon = start_daemon()
+        pair = Pair(total)
+        time.sleep(rng.random() * 0.2)
+        dead = {"server": pair.server, "client": pair.client, "shuntd": daemon}[victim]
+        dead.kill()
+        dead.wait()
+        for name, end in (("server", pair.server), ("client", pair.client)):
+            if name == victim:
+                end.stdout.close()
+                continue
+            told = pair.told(end)
+            switched += told["shm"] > 0
+            good = whole(told, total) if victim == "shuntd" else not told["bad"] and told["read"] <= total
+            if not good:
+                wrong.append((name, told))
+        daemon.kill()
+        daemon.wait()
+        os.path.exists(sock) and os.unlink(sock)
+    return wrong, switched
+
+
+def short_of_address_space():
+    total = 4 << 20
+    # rings of 16 MiB, each mapped twice: the client cannot have them
+    pair = Pair(total, "tight")
+    server, client = pair.both()
+    check("without memory for the rings all goes by TCP", whole(server, total) and whole(client, total) and not client["shm"],
+          server, client)
+
+
+def shuntd_stands_still(daemon):
+    total = 4 << 20
+    os.kill(daemon.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    server, client = Pair(total).both()
+    took = time.monotonic() - began
+    os.kill(daemon.pid, signal.SIGCONT)
+    check("programs do without a shuntd that stands still", whole(server, total) and whole(client, total), server, client)
+    check("which no connect() waits for", 0 <= client["took"] < 5 and took < PATIENCE, client, took)
+
+
+def many_connections(n):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need = 8 * n + 2000
+    if hard < need:
+        print(f"ok {tests + 1} - {n} connections of one program # SKIP only {hard} files may be open")
+        return
+    run = start([SHUNT, "run", "--", sys.executable, "-c", MANY, str(n)],
+                lambda: (die_with_us(), resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))))
+    said = run.communicate(timeout=10 * PATIENCE)[0].split()
+    check(f"{n} connections of one program are switched", said == ["0", str(n)], said)
+
+
+def main():
+    rng = random.Random(SEED)
+    rounds = 30 if LONG else 1
+    print(f"1..{7 if LONG else 6}")
+    print("# seed", SEED)
+    with open(conf, "w") as f:
+        f.write('rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; ring_bytes = 16777216; } );\n')
+    daemon = start_daemon()
+    short_of_address_space()
+    shuntd_stands_still(daemon)
+    if LONG:
+        many_connections(10000)
+    daemon.kill()
+    daemon.wait()
+    os.unlink(sock)
+    with open(conf, "w") as f:
+        f.write('rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; } );\n')
+    for victim in ("server", "client", "shuntd"):
+        wrong, switched = rounds_of_death(victim, rounds, rng)
+        check(f"{victim} is killed: the others read nothing wrong", not wrong, *wrong, f"seed {SEED}, switched {switched}")
+
+
+main()
