@@ -298,6 +298,7 @@ static void close_chan(struct chan_mirror *m)
 static void watch_links(uint64_t now_ns)
 {
     atomic_store(&lane.watched_ticks, clock_ticks());
+    poll_all();
     list_for_each (it, &lane.links)
         link_watch(list_entry(it, struct rdma_link, node), now_ns);
 }

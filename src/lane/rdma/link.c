@@ -298,20 +298,22 @@ void link_flush(struct rdma_link *l)
     post(l, &wr);
 }
 
-#define ASK_NS  (1 * NS_PER_S) // what is not signaled is asked for
 #define LOSE_NS (5 * NS_PER_S)
 
 // Devices tell when their retries are used up, and some never do: soft-RoCE, where the peer's host
-// has no address any more.
+// has no address any more. This process may not have looked for long: so the time counts from when
+// the device was asked to say what is done.
 void link_watch(struct rdma_link *l, uint64_t now_ns)
 {
     if (l->state != LINK_UP || l->posted == l->done || l->done != l->seen_done) {
         l->seen_done = l->done;
-        l->seen_ns = now_ns;
-    } else if (now_ns - l->seen_ns >= LOSE_NS) {
+        l->asked_ns = 0;
+    } else if (!l->asked_ns) {
+        if (l->unsignaled)
+            link_flush(l);
+        l->asked_ns = now_ns;
+    } else if (now_ns - l->asked_ns >= LOSE_NS) {
         link_lose(l, "the peer does not answer");
-    } else if (now_ns - l->seen_ns >= ASK_NS && l->unsignaled) {
-        link_flush(l);
     }
 }
 

@@ -76,8 +76,8 @@ struct rdma_link {
     uint8_t *outbox; // RDMA_NOTE_BYTES for each of LINK_SENDS, where notes cannot go inline
     struct ibv_mr *outbox_mr;
     uint64_t posted, done; // sends
-    uint64_t seen_done;    // done, when it was seen to have changed at
-    uint64_t seen_ns;
+    uint64_t seen_done;    // done, when it was looked at last
+    uint64_t asked_ns;     // when it was asked for; 0: not
     uint32_t unsignaled;
     uint32_t credits;        // messages that we may send
     uint32_t owed;           // receives used and posted again, not told to the peer
@@ -135,7 +135,7 @@ void link_whisper(struct rdma_link *l, const struct link_write *w, uint64_t tail
 void link_note(struct rdma_link *l, struct rdma_note *n);
 // Gives credits back when there are many.
 void link_settle(struct rdma_link *l);
-// Loses a link of whose sends nothing has become for too long. To be called now and then.
+// Loses a link of whose sends nothing becomes. To be called now and then, after hub_poll().
 void link_watch(struct rdma_link *l, uint64_t now_ns);
 // Makes the device say when all is sent that was posted.
 void link_flush(struct rdma_link *l);
