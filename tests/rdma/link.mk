@@ -4,7 +4,8 @@ if HAVE_RDMA
 check_PROGRAMS += tests/rdma/link
 tests_rdma_link_SOURCES = tests/rdma/link.c
 tests_rdma_link_LDADD = librdma.la
-RDMA_TESTS += tests/rdma/link tests/rdma/lane.py
+RDMA_TESTS += tests/rdma/link tests/rdma/lane.py tests/sock/rdma.sh
 RDMA_PAIR_TESTS += tests/rdma/faults.py
 endif
-EXTRA_DIST += tests/rdma/lane.py tests/rdma/flow.py tests/rdma/faults.py tests/rdma/hosts.py tests/rdma/other_version.py
+EXTRA_DIST += tests/rdma/lane.py tests/rdma/flow.py tests/rdma/faults.py tests/rdma/hosts.py tests/rdma/other_version.py \
+	tests/sock/rdma.sh
