@@ -23,12 +23,13 @@
 #define KEEP_WHY_BYTES 64
 
 enum keep_kind {
-    // from shuntd; all but SETUP and SHARE are questions
+    // from shuntd; all but SETUP, ICMP and SHARE are questions
     KEEP_SETUP,  // the first message. fds: arena, shuntd's bell for drivers, the queue's
     KEEP_OPEN,   // connects
     KEEP_LISTEN, // fds: the ears
     KEEP_ATTACH, // which connection has the lifeline with that cookie?
     KEEP_RELAY,  // carry that connection's bytes between its rings and its lifeline
+    KEEP_ICMP,   // an ICMP error for the stack
     KEEP_SHARE,  // there is its state. fds: the chunk
     // from the keeper
     KEEP_DONE,  // fds: of OPEN lifeline and bell, of ATTACH bell and chunk
@@ -54,6 +55,11 @@ struct keep_ask {
     struct net_option option[KEEP_OPTIONS];
 };
 
+struct keep_icmp {
+    uint32_t len;
+    uint8_t packet[1280]; // from its IP header on; no error is longer (RFC 4443, 2.4)
+};
+
 struct keep_done {
     int32_t error; // 0 or -errno
     uint32_t sock, chunk_slot;
@@ -65,6 +71,7 @@ struct keep_msg {
     union {
         struct keep_setup setup;
         struct keep_ask ask; // LETGO: local, local_port
+        struct keep_icmp icmp;
         struct keep_done done;
     };
 };

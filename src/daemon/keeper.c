@@ -19,6 +19,7 @@
 
 #define WATCH_NS  (50 * NS_PER_MS) // between two looks for members that died
 #define RELIEF_NS (4 * NS_PER_MS)  // between two looks whether programs still drive
+#define LOCK_NS   (5 * NS_PER_MS)  // of an ICMP error: it may be lost
 #define ROUND     32               // messages of shuntd at once
 
 void keeper_tell(struct keeper *k, const struct keep_msg *m, const int *fds, int n_fds)
@@ -150,6 +151,11 @@ static void dispatch(struct keeper *k, const struct keep_msg *m, int *fds, int n
         break;
     case KEEP_ATTACH:
         lifeline_attach(k, m->ask.cookie);
+        break;
+    case KEEP_ICMP:
+        net_icmp(k->net, clock_now_ns() + LOCK_NS, m->icmp.packet,
+                 MIN(m->icmp.len, (uint32_t)sizeof m->icmp.packet));
+        keeper_turn(k);
         break;
     case KEEP_RELAY:
         lifeline_relay(k, &m->ask);

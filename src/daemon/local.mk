@@ -23,6 +23,7 @@ libdaemon_la_SOURCES = \
 	src/daemon/table.h src/daemon/table.c \
 	src/daemon/letgo.h src/daemon/letgo.c \
 	src/daemon/route.h src/daemon/route.c \
+	src/daemon/icmp.h src/daemon/icmp.c \
 	src/daemon/cage.h src/daemon/cage.c \
 	src/daemon/keep.h src/daemon/keep.c \
 	src/daemon/keeper.h src/daemon/keeper.c \

@@ -350,12 +350,31 @@ int stack_get(struct stacks *stacks, struct user *user, const char *interface, s
     log_info("a stack on %s by %s", s->name, s->door.why);
     s->idle_ns = clock_now_ns();
     list_add_tail(&stacks->all, &s->link);
+    err = icmp_open(&stacks->icmp);
+    if (err)
+        log_warn("ICMP errors are not heard: %s", err_text(err));
     run_mirror(s);
     *stack = s;
     return 0;
 }
 
 // ---- all ----
+
+static void on_icmp(struct icmp *icmp, const void *packet, uint32_t len)
+{
+    struct stacks *stacks = list_entry(icmp, struct stacks, icmp);
+    struct keep_msg m = {.kind = KEEP_ICMP, .icmp.len = len};
+
+    if (len > sizeof m.icmp.packet)
+        return;
+    memcpy(m.icmp.packet, packet, len);
+    list_for_each (it, &stacks->all) {
+        struct stack *s = list_entry(it, struct stack, link);
+
+        if (net_ports_concerned(s->ports, packet, len))
+            stack_ask(s, NULL, &m, NULL, 0); // a keeper that is behind can do without
+    }
+}
 
 bool stack_queue_of(const char *interface, const struct policy_tcp *options, char *text,
                     size_t size)
@@ -373,6 +392,7 @@ void stacks_init(struct stacks *stacks, struct loop *loop, const struct policy_t
 {
     *stacks = (struct stacks){.loop = loop, .options = options};
     list_init(&stacks->all);
+    icmp_init(&stacks->icmp, loop, on_icmp);
     if (getrandom(&stacks->boot, sizeof stacks->boot, GRND_NONBLOCK) != sizeof stacks->boot)
         stacks->boot = clock_now_ns();
     stacks->boot <<= 32;
@@ -394,4 +414,5 @@ void stacks_fini(struct stacks *stacks)
 {
     list_for_each_safe (it, &stacks->all)
         stack_free(list_entry(it, struct stack, link));
+    icmp_close(&stacks->icmp);
 }

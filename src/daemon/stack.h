@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "daemon/icmp.h"
 #include "daemon/keep.h"
 #include "daemon/loop.h"
 #include "daemon/user.h"
@@ -24,6 +25,7 @@
 struct stacks {
     struct list all;
     struct loop *loop;
+    struct icmp icmp;
     const struct policy_tcp *options;
     uint64_t last_id;
     uint64_t boot; // upper half of the ids, so that those of an earlier shuntd are others

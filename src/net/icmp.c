@@ -34,6 +34,8 @@ static bool tell(struct net *n, const struct icmp *icmp)
     struct meaning m = meaning_of(icmp->error);
     uint32_t mtu = icmp->next_mtu_bytes;
 
+    if (icmp->error == ICMP_PROHIBITED && !ip_addr_is_v4(&icmp->src))
+        m.err = -EACCES; // Linux tells the two families' apart
     return tcp_icmp(&n->ctx, n->now_ns, &t, icmp->seq, m.kind, m.err,
                     (uint16_t)u64_min(mtu, UINT16_MAX));
 }

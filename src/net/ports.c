@@ -11,6 +11,7 @@
 #include "base/siphash.h"
 #include "base/sys.h"
 #include "net/arena.h"
+#include "wire/icmp.h"
 
 #define BUCKETS 16384
 
@@ -312,6 +313,23 @@ void net_ports_run(struct net_ports *p)
         if (p->pass - e->seen > 1)
             drop(p, e);
     }
+}
+
+bool net_ports_concerned(struct net_ports *p, const void *packet, uint32_t len)
+{
+    static const struct ip_addr any6;
+    struct ip_addr any4 = ip_addr_v4(0);
+    struct ip_header ip;
+    struct icmp icmp;
+    struct queue_flow whole;
+    int at = ip_parse(packet, len, &ip);
+
+    if (at < 0 || ip.fragment ||
+        icmp_parse(&ip, (const uint8_t *)packet + at, ip.payload_bytes, &icmp))
+        return false;
+    whole = flow_of(&(struct tcp_tuple){icmp.src, icmp.dst, icmp.src_port, icmp.dst_port});
+    return find(p, &icmp.src, icmp.src_port) ||
+           find(p, ip_addr_is_v4(&icmp.src) ? &any4 : &any6, icmp.src_port) || *place_of(p, &whole);
 }
 
 uint32_t net_ports_count(const struct net_ports *p)

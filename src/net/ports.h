@@ -38,6 +38,9 @@ void net_ports_release(struct net_ports *p, const struct ip_addr *addr, uint16_t
 // Gives back what nobody needs any more. Call it each second or so; looks at every connection.
 void net_ports_run(struct net_ports *p);
 
+// Is the ICMP error (an IP packet, from the wire) of a connection on one of these ports?
+bool net_ports_concerned(struct net_ports *p, const void *packet, uint32_t len);
+
 // Ports and flows held now.
 uint32_t net_ports_count(const struct net_ports *p);
 

@@ -216,6 +216,11 @@ def client_refused(address, port, _):
     print(conn.connect_ex((address, port)), conn.connect_ex((address, port)))
 
 
+def client_denied6(address, port, _):
+    conn = socket.socket(socket.AF_INET6)
+    print(conn.connect_ex((address, port)))
+
+
 def client_fork(address, port, _):
     """The child writes and ends, the parent reads the echo and goes on."""
     conn = socket.create_connection((address, port))

@@ -74,6 +74,15 @@ def connecting(tap, ours, peer):
     is_(tap, ours.ask("client-fork", rig.PEER, port), "good tcp", "a forked child writes on")
     is_(tap, ours.ask("client-exec", rig.PEER, port), "good tcp", "an executed program goes on")
     is_(tap, ours.ask("client-pass", rig.PEER, port), "good tcp", "passed by SCM_RIGHTS")
+    for words in (["-n", "peer", "route", "add", "prohibit", "10.29.0.0/24"],
+                  ["-n", "peer", "route", "add", "prohibit", "fd29::/64"],
+                  ["route", "add", "10.29.0.0/24", "via", rig.PEER],
+                  ["-6", "route", "add", "fd29::/64", "via", rig.PEER6]):
+        rig.run("ip", *words)
+    rig.run(*rig.IN_PEER, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward; "
+                                      "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
+    is_(tap, ours.ask("client-refused", "10.29.0.1", port), "113 113", "an ICMP error ends connect")
+    is_(tap, ours.ask("client-denied6", "fd29::1", port), "13", "and one of ICMPv6")
     peer6 = free_port()
     peer.start("serve-echo", rig.PEER6, peer6, until="listening")
     is_(tap, ours.ask("client", rig.PEER6, peer6, "100000"), "good tcp", "IPv6")
