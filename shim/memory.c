@@ -2,9 +2,6 @@
 // What ends the use of memory: base/reach.h must not remember those pages.
 #include "shim/shim.h"
 
-#include "base/reach.h"
-#include "base/sys.h"
-
 // Allocators call these while the loader still works, and may not be met by it a second time: then
 // libc's functions are not looked for.
 #define LIBC_OR_KERNEL(symbol, ...)                                                                \

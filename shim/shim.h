@@ -4,7 +4,6 @@
 #ifndef SHUNT_SHIM_SHIM_H
 #define SHUNT_SHIM_SHIM_H
 
-#include "base/reach.h"
 #include "shim/libc.h"
 #include "sock/sock.h"
 #include "sock/thread.h"

@@ -155,8 +155,8 @@ void cm_moved(struct cm *cm, int oldfd, int newfd);
 
 // Moves fd up, close-on-exec, closing the old number: above the limit of open files where that is
 // small and can be lifted, else to the top quarter below it, or below 4096 where that is less (the
-// kernel's table is as long as the highest number). Returns the new number, or fd itself where there
-// is no room above.
+// kernel's table is as long as the highest number). Returns the new number, or fd itself where
+// there is no room above.
 int cm_fd_up(int fd);
 
 // A copy of fd above the limit of open files, close-on-exec; -EMFILE: it cannot be lifted.

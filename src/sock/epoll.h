@@ -30,8 +30,8 @@ void epoll_reveal(int fd);
 // One of Shunt's own fds got another number. Inside, no lock held.
 void epoll_moved(int oldfd, int newfd);
 
-// Around exec: the set epfd goes to the new program as that one's fdinfo will tell it; then fd, which
-// was inherited, may be such a set. Not inside. Nothing where it is no epoll fd.
+// Around exec: the set epfd goes to the new program as that one's fdinfo will tell it; then fd,
+// which was inherited, may be such a set. Not inside. Nothing where it is no epoll fd.
 void epoll_before_exec(int epfd);
 void epoll_adopt(int fd);
 

@@ -5,6 +5,7 @@
 #ifndef SHUNT_SOCK_SOCK_H
 #define SHUNT_SOCK_SOCK_H
 
+#include "base/reach.h"
 #include "sock/conn.h"
 #include "sock/fdtab.h"
 #include "sock/real.h"
