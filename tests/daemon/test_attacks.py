@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Two programs that exchange bytes under Shunt while something goes wrong: memory is short, shuntd
 stands still, or one of the three is killed at some moment. Every byte that was read is checked.
-SHUNT_LONG=1: more rounds, and ten thousand connections."""
+SHUNT_LONG=1: more rounds."""
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -58,24 +57,6 @@ except OSError as e:
 w.join()
 told["shm"] = struct.unpack_from("Q", s.getsockopt(0x5348, 1, 256), 56)[0]
 print(json.dumps(told), flush=True)
-"""
-
-MANY = r"""
-import select, socket, sys
-n = int(sys.argv[1])
-l = socket.create_server(("127.0.0.1", 0), backlog=4096)
-pairs = []
-for i in range(n):
-    a = socket.create_connection(l.getsockname())
-    pairs.append((a, l.accept()[0]))
-bad = 0
-for turn in range(4):
-    for i, (a, b) in enumerate(pairs):
-        for x, y in ((a, b), (b, a)):
-            text = b"%d %d" % (turn, i)
-            x.sendall(text)
-            bad += y.recv(100) != text
-print(bad, sum(a.getsockopt(0x5348, 1, 256)[4] == 1 for a, _ in pairs), flush=True)
 """
 
 tests = 0
@@ -185,30 +166,16 @@ def shuntd_stands_still(daemon):
     check("which no connect() waits for", 0 <= client["took"] < 5 and took < PATIENCE, client, took)
 
 
-def many_connections(n):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    need = 8 * n + 2000
-    if hard < need:
-        print(f"ok {tests + 1} - {n} connections of one program # SKIP only {hard} files may be open")
-        return
-    run = start([SHUNT, "run", "--", sys.executable, "-c", MANY, str(n)],
-                lambda: (die_with_us(), resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))))
-    said = run.communicate(timeout=10 * PATIENCE)[0].split()
-    check(f"{n} connections of one program are switched", said == ["0", str(n)], said)
-
-
 def main():
     rng = random.Random(SEED)
     rounds = 30 if LONG else 1
-    print(f"1..{7 if LONG else 6}")
+    print("1..6")
     print("# seed", SEED)
     with open(conf, "w") as f:
         f.write('rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; ring_bytes = 16777216; } );\n')
     daemon = start_daemon()
     short_of_address_space()
     shuntd_stands_still(daemon)
-    if LONG:
-        many_connections(10000)
     daemon.kill()
     daemon.wait()
     os.unlink(sock)
