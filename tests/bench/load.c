@@ -21,9 +21,13 @@
 
 #include "base/clock.h"
 #include "base/util.h"
+#include "shunt/info.h"
+
+#define LANE_NS (20 * NS_PER_S) // for a connection to come onto its lane
 
 static const char *const path_names[] = {"tcp", "unix", "floor"};
 static const char *const wait_names[] = {"spin", "block", "epoll"};
+static const char *const lane_names[] = {"kernel", "shm", "rdma", "tcp"};
 
 void load_die(const char *what)
 {
@@ -76,9 +80,14 @@ static void parse_one(struct load *load, int option)
     case 'v':
         load->verify = true;
         break;
+    case 'l':
+        load->wants_lane = true;
+        load->lane = (uint8_t)index_of(optarg, lane_names, ARRAY_LEN(lane_names));
+        break;
     default:
         fprintf(stderr, "options: --path tcp|unix|floor --wait spin|block|epoll --size BYTES\n"
-                        "         --time SECONDS --cpus SERVER,CLIENT --address IP --verify\n");
+                        "         --time SECONDS --cpus SERVER,CLIENT --address IP --verify\n"
+                        "         --lane kernel|shm|rdma|tcp\n");
         exit(2);
     }
 }
@@ -86,15 +95,20 @@ static void parse_one(struct load *load, int option)
 void load_parse(struct load *load, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"path", required_argument, NULL, 'p'}, {"wait", required_argument, NULL, 'w'},
-        {"size", required_argument, NULL, 's'}, {"time", required_argument, NULL, 't'},
-        {"cpus", required_argument, NULL, 'c'}, {"address", required_argument, NULL, 'a'},
-        {"verify", no_argument, NULL, 'v'},     {NULL, 0, NULL, 0},
+        {"path", required_argument, NULL, 'p'},
+        {"wait", required_argument, NULL, 'w'},
+        {"size", required_argument, NULL, 's'},
+        {"time", required_argument, NULL, 't'},
+        {"cpus", required_argument, NULL, 'c'},
+        {"address", required_argument, NULL, 'a'},
+        {"verify", no_argument, NULL, 'v'},
+        {"lane", required_argument, NULL, 'l'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 
     load->warmup_ns = 100 * NS_PER_MS;
-    while ((option = getopt_long(argc, argv, "p:w:s:t:c:a:v", options, NULL)) != -1)
+    while ((option = getopt_long(argc, argv, "p:w:s:t:c:a:vl:", options, NULL)) != -1)
         parse_one(load, option);
     if (!load->size_bytes)
         load_die("--size must be 1 or more");
@@ -108,6 +122,24 @@ void load_pin(int cpu)
     CPU_SET(cpu, &set);
     if (sched_setaffinity(0, sizeof(set), &set))
         load_die("sched_setaffinity");
+}
+
+bool side_is_warm(const struct load *load, const struct side *side, uint64_t start_ns)
+{
+    struct shunt_info info;
+    socklen_t size = sizeof(info);
+    uint64_t past_ns = clock_now_ns() - start_ns;
+
+    if (past_ns < load->warmup_ns || !load->wants_lane)
+        return past_ns >= load->warmup_ns;
+    if (getsockopt(side->fd, SOL_SHUNT, SHUNT_INFO, &info, &size))
+        load_die("--lane without Shunt");
+    if (info.lane_tx == load->lane && info.lane_rx == load->lane)
+        return true;
+    errno = 0;
+    if (past_ns > LANE_NS)
+        load_die("the connection did not come onto the lane");
+    return false;
 }
 
 // Waits until the side can go on: by looking again, or in epoll or poll.

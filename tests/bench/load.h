@@ -23,6 +23,8 @@ struct load {
     int cpu[2];           // server's and client's core
     bool verify;          // the receiver checks every byte
     uint32_t ip;          // where the server listens, in network byte order; 0 is 127.0.0.1
+    bool wants_lane;      // measure only what goes by `lane` of Shunt
+    uint8_t lane;         // enum shunt_lane
 };
 
 // One side's socket and how it waits on it; epoll_fd is -1 but with WAIT_EPOLL.
@@ -58,6 +60,10 @@ int load_join_server(pid_t pid);
 _Noreturn void load_die(const char *what);
 
 void load_pin(int cpu);
+
+// Does what is sent and received go by the lane that was asked for, if any was? The program ends
+// with a message where that takes too long. start_ns: when the connection began.
+bool side_is_warm(const struct load *load, const struct side *side, uint64_t start_ns);
 
 // Moves exactly size bytes, waiting as the side waits. recv returns false at the end of the stream.
 void side_send(struct side *side, const void *data, size_t size_bytes);

@@ -85,11 +85,10 @@ static void measure(const struct load *load, struct side *side)
 {
     uint32_t *samples = malloc(SAMPLES_MAX * sizeof(*samples));
     char *buffer = calloc(1, load->size_bytes);
-    uint64_t turn = 1, first, start, last, now;
+    uint64_t turn = 1, begin_ns = clock_now_ns(), first, start, last, now;
 
     memset(samples, 1, SAMPLES_MAX * sizeof(*samples)); // no page fault while it counts
-    start = clock_ticks();
-    while (clock_ticks() - start < clock_ticks_of_ns(load->warmup_ns))
+    while (!side_is_warm(load, side, begin_ns))
         round_trip(load, side, buffer, turn++);
     first = turn;
     start = last = clock_ticks();

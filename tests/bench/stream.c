@@ -36,7 +36,7 @@ static void sink(const struct load *load, struct side *side)
         now = clock_now_ns();
         if (start)
             bytes += load->size_bytes;
-        else if (now - begin >= load->warmup_ns)
+        else if (side_is_warm(load, side, begin))
             start = now;
     }
     if (now <= start || !start)
@@ -50,9 +50,11 @@ static void sink(const struct load *load, struct side *side)
 
 static void source(const struct load *load, struct side *side)
 {
-    uint64_t *block = calloc(1, load->size_bytes), next = 0, start = clock_now_ns();
+    uint64_t *block = calloc(1, load->size_bytes), next = 0, begin = clock_now_ns(), start = 0;
 
-    while (clock_now_ns() - start < load->warmup_ns + load->duration_ns) {
+    while (!start || clock_now_ns() - start < load->duration_ns) {
+        if (!start && side_is_warm(load, side, begin))
+            start = clock_now_ns();
         if (load->verify)
             number(block, load->size_bytes / sizeof(*block), &next);
         side_send(side, block, load->size_bytes);
