@@ -36,7 +36,7 @@ def _begin(first):
 
 def _command(folder, memory_mib, doors, nics, host):
     command = [
-        "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(memory_mib),
+        "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm", "-smp", "2", "-m", str(memory_mib),
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-kernel", folder / "vmlinuz", "-initrd", folder / "initrd",
         "-append", f"console=ttyS0 panic=-1 oops=panic quiet mitigations=off -- {HERE / 'guest'}",
