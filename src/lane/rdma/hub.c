@@ -15,6 +15,8 @@
 #define POST_AT_ONCE  64
 #define CQES_PER_LINK (LINK_CREDITS + LINK_SENDS)
 
+_Static_assert(HUB_SPENT_MOST <= POST_AT_ONCE, "one call posts all that is spent");
+
 static uint32_t links_for(const struct ibv_device_attr *a, uint32_t wanted)
 {
     uint32_t by_srq = (uint32_t)MAX(a->max_srq_wr, 0) / LINK_CREDITS;
@@ -47,6 +49,12 @@ int hub_receive(struct rdma_hub *h, const uint64_t *notes, uint32_t n)
         wr[i] = (struct ibv_recv_wr){notes[i], i + 1 < n ? &wr[i + 1] : NULL, &sge[i], 1};
     }
     return n ? -ibv_post_srq_recv(h->srq, wr, &bad) : 0;
+}
+
+void hub_replenish(struct rdma_hub *h)
+{
+    hub_receive(h, h->spent, h->n_spent);
+    h->n_spent = 0;
 }
 
 static int receive_all(struct rdma_hub *h)

@@ -20,6 +20,7 @@
 #define WATCH_EVERY_NS    (250 * NS_PER_MS)
 #define LOOK_SILENT_NS    (2 * NS_PER_MS)   // in a sleep, while a peer may write without a message
 #define LOOK_SENDING_NS   (100 * NS_PER_MS) // in a sleep, while sends are under way
+#define HEARD_IN_A_ROW    16 // sleeps that completions end, before other fds are asked
 
 struct rdma_lane lane = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -305,7 +306,8 @@ static void watch_links(uint64_t now_ns)
 
 static void advance(void)
 {
-    bool work = atomic_exchange(&lane.has_work, false);
+    bool work = atomic_load_explicit(&lane.has_work, memory_order_relaxed) &&
+                atomic_exchange(&lane.has_work, false);
     bool watch =
         clock_ticks() - atomic_load(&lane.watched_ticks) >= clock_ticks_of_ns(WATCH_EVERY_NS);
     uint64_t now_ns;
@@ -412,12 +414,22 @@ static void take_events(void)
     }
 }
 
+static bool heard(void)
+{
+    bool any = false;
+
+    list_for_each (it, &lane.hubs)
+        any |= hub_heard(list_entry(it, struct rdma_hub, node));
+    return any;
+}
+
 static void woken(struct pump *p)
 {
     if (!lane.started)
         return;
     enter();
-    take_events();
+    if (!heard() || ++lane.n_heard % HEARD_IN_A_ROW == 0)
+        take_events();
     lane.sleepers -= lane.sleepers > 0;
     if (lane.sleepers)
         arm_all(); // they have not looked, and the event that they wait for may just have been
@@ -434,16 +446,20 @@ static struct pump rdma_pump = {
 
 // ---- the end ----
 
+// Asks the device about what was posted meanwhile, too; a peer that has gone is not waited for.
 static bool is_drained(void)
 {
+    bool sending = false;
+
     poll_all();
+    meet_advance(clock_now_ns());
     list_for_each (it, &lane.links) {
         struct rdma_link *l = list_entry(it, struct rdma_link, node);
 
-        if (l->state == LINK_UP && l->done != l->posted)
-            return false;
+        link_flush(l);
+        sending |= l->state == LINK_UP && l->done != l->posted;
     }
-    return list_empty(&lane.dirty);
+    return !sending && list_empty(&lane.dirty);
 }
 
 static void drain(uint64_t max_ns)
@@ -456,8 +472,6 @@ static void drain(uint64_t max_ns)
         return;
     list_for_each (it, &lane.chans)
         end(list_entry(it, struct rdma_chan, node), RDMA_CLOSED);
-    list_for_each (it, &lane.links)
-        link_flush(list_entry(it, struct rdma_link, node));
     while (!is_drained() && clock_now_ns() < deadline_ns)
         clock_pause();
     leave();

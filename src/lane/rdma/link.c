@@ -186,11 +186,14 @@ static void post(struct rdma_link *l, struct ibv_send_wr *wr)
         link_lose(l, "the device takes no more");
 }
 
+// Takes a credit for a message, which gives back those that we owe when they are some.
 static uint16_t give_back(struct rdma_link *l)
 {
-    uint32_t owed = l->owed;
+    uint32_t owed = l->owed >= LINK_OWED_LEAST ? l->owed : 0;
 
-    l->owed = 0;
+    if (owed)
+        hub_replenish(l->hub);
+    l->owed -= owed;
     l->credits--;
     return (uint16_t)owed;
 }
@@ -292,7 +295,7 @@ void link_flush(struct rdma_link *l)
 {
     struct ibv_send_wr wr = {.opcode = IBV_WR_RDMA_WRITE};
 
-    if (l->state != LINK_UP || l->posted == l->done || !has_sends(l, 1))
+    if (l->state != LINK_UP || !l->unsignaled || !has_sends(l, 1))
         return;
     l->unsignaled = SIGNAL_EVERY;
     post(l, &wr);

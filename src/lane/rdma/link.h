@@ -26,6 +26,8 @@
 #define LINK_CREDITS_KEPT 32                 // from ring bytes
 #define LINK_SENDS        256                // of the send queue; messages in flight never fill it
 #define LINK_OWED_MOST    (LINK_CREDITS / 4) // credits that may be owed without telling
+#define LINK_OWED_LEAST   (LINK_CREDITS / 8) // that are worth telling with another message
+#define HUB_SPENT_MOST    64
 #define LINK_SLOTS_MAX    8192
 #define LINK_SEND_BIT     (UINT64_C(1) << 63) // in a wr_id: a send, the number of sends up to it
 
@@ -42,6 +44,8 @@ struct rdma_hub {
     uint8_t *notes; // RDMA_NOTE_BYTES for each receive
     struct ibv_mr *notes_mr;
     uint32_t receives, links, max_links;
+    uint64_t spent[HUB_SPENT_MOST]; // notes that were received, not posted again
+    uint32_t n_spent;
     int peer_silent; // links whose peer may have written tails without a message
     bool armed;      // the completion queue will say when something comes
     bool has_event;  // and has said so, or is about to
@@ -80,7 +84,7 @@ struct rdma_link {
     uint64_t asked_ns;     // when it was asked for; 0: not
     uint32_t unsignaled;
     uint32_t credits;        // messages that we may send
-    uint32_t owed;           // receives used and posted again, not told to the peer
+    uint32_t owed;           // receives used, not told to the peer
     uint32_t n_silent;       // channels of ours that have bytes there without a message
     bool peer_silent;        // the peer may have written tails without a message
     _Atomic uint64_t *words; // of LINK_SLOTS_MAX channels, where the peer does
@@ -102,6 +106,8 @@ void hub_gone(struct rdma_hub *h);
 struct rdma_hub *hub_of_watch(const struct rdma_cm_id *id);
 // Posts receives for the notes from first on, n of them.
 int hub_receive(struct rdma_hub *h, const uint64_t *notes, uint32_t n);
+// Posts those again that were spent: before their credits are given back, many at a time.
+void hub_replenish(struct rdma_hub *h);
 
 // ---- link.c ----
 
@@ -152,6 +158,8 @@ bool hub_poll(struct rdma_hub *h);
 // Before a sleep (true: something has come meanwhile), and after one in which fd was readable.
 bool hub_arm(struct rdma_hub *h);
 void hub_woken(struct rdma_hub *h, int fd);
+// The commonest event, without asking which fd is readable: a completion. True: it was.
+bool hub_heard(struct rdma_hub *h);
 // Takes what the device says of itself.
 void hub_advance(struct rdma_hub *h);
 

@@ -7,9 +7,21 @@
 void mirror_init(struct mirror *m, const struct chan *chan)
 {
     *m = (struct mirror){.chan = *chan};
-    // the peer seems to sleep, always: so chan_ring_peer() is called whenever there is news
+    // the peer seems to sleep, always: so chan_ring_peer() is called for all that is published
     atomic_store(&m->chan.tx->rx_wait, 1);
     atomic_store(&m->chan.rx->tx_wait, 1);
+}
+
+// The peer's producer seems to sleep only while it could matter how far its bytes are consumed, or
+// that we follow it: whoever finds the ring empty need not ring then.
+static void mind_consumer(struct mirror *m)
+{
+    struct chan_dir *rx = m->chan.rx;
+
+    if (!m->detached)
+        atomic_store(&rx->tx_wait, m->eager || atomic_load(&rx->want) ||
+                                       m->came - m->told.head >= m->chan.ring_bytes / 4 ||
+                                       atomic_load(&rx->epoch) != m->told.ack);
 }
 
 // ---- outwards ----
@@ -76,6 +88,7 @@ void mirror_was_told(struct mirror *m, const struct rdma_lines *l)
     m->told = *l;
     if (l->head == m->came)
         m->eager = false;
+    mind_consumer(m);
 }
 
 void mirror_detach(struct mirror *m)
@@ -108,6 +121,7 @@ void mirror_take_bytes(struct mirror *m, uint32_t bytes)
     m->came += bytes;
     if (m->detached)
         return;
+    mind_consumer(m);
     atomic_store(&m->chan.rx->tail, m->came);
     mirror_wake(m, false);
 }
@@ -118,23 +132,12 @@ void mirror_take_tail(struct mirror *m, uint64_t tail)
         mirror_take_bytes(m, (uint32_t)(tail - m->came));
 }
 
-// Last of all: who sees it looks at the others.
-static void take_stage(struct mirror *m, const struct rdma_lines *l)
-{
-    if (l->stage > atomic_load(&m->peer_stage))
-        atomic_store(&m->peer_stage, l->stage);
-}
-
-void mirror_take_lines(struct mirror *m, const struct rdma_lines *l)
+static void take_header(struct mirror *m, const struct rdma_lines *l)
 {
     struct chan_dir *tx = m->chan.tx, *rx = m->chan.rx;
 
-    m->came = l->tail;
-    if (m->detached) {
-        take_stage(m, l);
-        return;
-    }
     m->eager |= l->hint != atomic_load(&rx->hint);
+    atomic_store(&rx->tx_wait, 1);
     atomic_store(&rx->tail, l->tail);
     atomic_store(&tx->head, l->head);
     atomic_store(&rx->mark, l->mark);
@@ -144,6 +147,16 @@ void mirror_take_lines(struct mirror *m, const struct rdma_lines *l)
     atomic_store(&tx->ack, l->ack);
     atomic_store(&tx->want, l->want);
     atomic_store(&rx->granted, l->granted);
-    take_stage(m, l);
+    mind_consumer(m);
+}
+
+void mirror_take_lines(struct mirror *m, const struct rdma_lines *l)
+{
+    m->came = l->tail;
+    if (!m->detached)
+        take_header(m, l);
+    // last of all: who sees it looks at the others
+    if (l->stage > atomic_load(&m->peer_stage))
+        atomic_store(&m->peer_stage, l->stage);
     mirror_wake(m, false);
 }

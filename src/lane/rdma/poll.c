@@ -148,26 +148,29 @@ static void completed(struct rdma_hub *h, const struct ibv_wc *wc)
         received(h, l, wc);
 }
 
+static void spend(struct rdma_hub *h, uint64_t note)
+{
+    h->spent[h->n_spent++] = note;
+    if (h->n_spent == HUB_SPENT_MOST)
+        hub_replenish(h);
+}
+
 bool hub_poll(struct rdma_hub *h)
 {
     struct ibv_wc wc[AT_ONCE];
-    uint64_t notes[AT_ONCE];
     bool any = false, silent = h->peer_silent != 0;
     int n;
 
     if (unlikely(silent))
         read_words(h);
     do {
-        uint32_t used = 0;
-
         n = ibv_poll_cq(h->cq, AT_ONCE, wc);
         any |= n > 0;
         for (int i = 0; i < n; i++) {
             completed(h, &wc[i]);
             if (!(wc[i].wr_id & LINK_SEND_BIT))
-                notes[used++] = wc[i].wr_id;
+                spend(h, wc[i].wr_id);
         }
-        hub_receive(h, notes, used);
     } while (n == AT_ONCE);
     if (unlikely(silent))
         take_words(h);
@@ -187,6 +190,15 @@ static void take_completion_event(struct rdma_hub *h)
         h->armed = false;
     }
     h->has_event = false;
+}
+
+bool hub_heard(struct rdma_hub *h)
+{
+    bool was_armed = h->armed;
+
+    if (was_armed)
+        take_completion_event(h);
+    return was_armed && !h->armed;
 }
 
 bool hub_arm(struct rdma_hub *h)

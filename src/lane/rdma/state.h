@@ -67,6 +67,7 @@ struct rdma_lane {
     struct rdma_cm_id *listener;
     int epfd;
     uint32_t n_callers;
+    uint32_t n_heard; // sleeps that a completion has ended
     uint64_t pinned_bytes;
     _Atomic bool has_work; // advance() has something to do
     _Atomic uint32_t opening;
