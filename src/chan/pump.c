@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "chan/pump.h"
 
+#include "base/clock.h"
+
 struct pumps pumps;
+
+static _Atomic uint64_t sleep_ticks; // moving average
 
 int pumps_add(struct pump *p)
 {
@@ -32,6 +36,7 @@ void pumps_look_all(void)
 bool pumps_arm_all(struct pump_sleep *s)
 {
     uint32_t n = atomic_load_explicit(&pumps.n, memory_order_acquire);
+    uint64_t start = clock_ticks();
     bool again = false;
 
     for (uint32_t i = 0; i < n && pump_at(i); i++) {
@@ -46,12 +51,23 @@ bool pumps_arm_all(struct pump_sleep *s)
         if (deadline_ns < s->deadline_ns)
             s->deadline_ns = deadline_ns;
     }
+    s->arm_ticks = clock_ticks() - start;
     return again;
+}
+
+uint64_t pumps_sleep_ticks(void)
+{
+    return atomic_load_explicit(&sleep_ticks, memory_order_relaxed);
 }
 
 void pumps_woken_all(const struct pump_sleep *s)
 {
+    uint64_t start = clock_ticks(), average = pumps_sleep_ticks(), took;
+
     for (uint32_t i = 0; i < PUMPS; i++)
         if (s->armed >> i & 1)
             pump_at(i)->woken(pump_at(i));
+    took = s->arm_ticks + (clock_ticks() - start);
+    atomic_store_explicit(&sleep_ticks, average ? (average * 7 + took) / 8 : took,
+                          memory_order_relaxed);
 }

@@ -48,11 +48,16 @@ struct pump_sleep {
     uint32_t n_fds;
     uint32_t armed;       // pumps, a bit each
     uint64_t deadline_ns; // CLOCK_NEVER: none
+    uint64_t arm_ticks;   // that arming took
 };
 
 // Arms all pumps for one sleep. True: somebody has news, look again. Followed by pumps_woken().
 bool pumps_arm_all(struct pump_sleep *s);
 void pumps_woken_all(const struct pump_sleep *s);
+
+// What arming and being woken took lately, together: a wait shorter than a sleep costs is better
+// spun. 0: nobody has slept so.
+uint64_t pumps_sleep_ticks(void);
 
 static inline bool pumps_any(void)
 {
@@ -68,6 +73,7 @@ static inline void pumps_look(void)
 static inline void pumps_none(struct pump_sleep *s)
 {
     s->n_fds = s->armed = 0;
+    s->arm_ticks = 0;
     s->deadline_ns = UINT64_MAX;
 }
 

@@ -303,7 +303,8 @@ void conn_look_if_hinted(struct conn *c, int fd)
     conn_look(c, fd);
 }
 
-// Where an epoll set hears of the twin, the program learns of its end by epoll_wait.
+// Where an epoll set hears of the twin, the program learns of its end by epoll_wait. A mirrored
+// channel tells of it by itself, unless the peer dies.
 void conn_look_if_due(struct conn *c, int fd)
 {
     const _Atomic uint64_t *told = c->told_ticks;
@@ -314,7 +315,7 @@ void conn_look_if_due(struct conn *c, int fd)
         now - atomic_load_explicit(told, memory_order_relaxed) < clock_ticks_of_ns(LOOK_TOLD_NS))
         return;
     if (now - atomic_load_explicit(&c->end->looked_ticks, memory_order_relaxed) >=
-        clock_ticks_of_ns(LOOK_EVERY_NS))
+        clock_ticks_of_ns(c->far ? LOOK_TOLD_NS : LOOK_EVERY_NS))
         conn_look(c, fd);
 }
 

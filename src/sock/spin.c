@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/sys.h"
 #include "base/util.h"
+#include "chan/pump.h"
 
 #include <stdatomic.h>
 
@@ -14,6 +15,11 @@
 // Every so many refusals for bad memory one wait spins after all, to see whether times have
 // changed.
 #define RETRY_EVERY 64
+// A sleep on a device costs so many times what arming it and being woken by it takes in this
+// process, and the peer often sleeps as long again. A wait that is shorter is spun, however slow
+// the machine, but not longer than a scheduler's slice.
+#define SLEEP_TIMES   8
+#define SLEEP_MOST_US 1000
 
 static _Atomic uint32_t nobody;
 static _Atomic(_Atomic uint32_t *) nobody_own = &nobody;
@@ -46,6 +52,9 @@ bool spin_begin(struct spin *s, struct spin_memory *m, uint32_t limit_us)
 {
     uint64_t limit = clock_ticks_of_ns(limit_us * NS_PER_US);
 
+    if (limit_us && pumps_any())
+        limit = MAX(limit, MIN(SLEEP_TIMES * pumps_sleep_ticks(),
+                               clock_ticks_of_ns(SLEEP_MOST_US * NS_PER_US)));
     s->start = s->last = s->yielded = clock_ticks();
     s->end = s->start + limit;
     s->on = false;

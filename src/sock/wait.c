@@ -266,13 +266,14 @@ static bool stirs(const struct conn *c, short events, size_t need)
 static bool spin(struct conn *c, int fd, short events, const struct conn_call *call)
 {
     size_t need = MAX(call->need, (size_t)1);
+    int turn = c->chan.pump ? 1 : TURN; // what has come is seen only by looking at the pump
     struct spin s;
     bool found = false;
 
     if (!spin_begin(&s, &c->spin, c->rule.spin_us))
         return false;
     do {
-        for (int i = 0; i < TURN && !found; i++) {
+        for (int i = 0; i < turn && !found; i++) {
             found = stirs(c, events, need);
             clock_pause();
         }
