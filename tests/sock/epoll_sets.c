@@ -167,29 +167,6 @@ static int events_of(pid_t pid)
     return WEXITSTATUS(status);
 }
 
-// One arrival, one report, whoever waits; any process may arm it again.
-static void oneshot_across_fork(struct conn *c)
-{
-    struct epoll_event ev;
-    int ep = ep_new();
-    ep_add(ep, c->fd, EPOLLIN | EPOLLONESHOT);
-    pid_t pid = child_that_waits(ep, 1500);
-    peer_start_later(c, 100, op_write, 5);
-    REQUIRE_EQ(epoll_wait(ep, &ev, 1, 1500) + events_of(pid), 1);
-    peer_finish(c);
-    REQUIRE_EQ(epoll_wait(ep, &ev, 1, 20), 0);
-    pid = fork();
-    if (pid == 0) {
-        ep_mod(ep, c->fd, EPOLLIN | EPOLLONESHOT);
-        _exit(0);
-    }
-    REQUIRE_EQ(events_of(pid), 0);
-    REQUIRE_EQ(ep_wait(ep, c->fd, 5000), EPOLLIN);
-    pid = child_that_waits(ep, 20);
-    REQUIRE_EQ(events_of(pid), 0);
-    conn_read(c, 5);
-}
-
 static void exclusive_across_fork(struct conn *c)
 {
     struct epoll_event ev;
@@ -330,7 +307,6 @@ static const struct sock_case cases[] = {
     CASE(threads_wait_in_one_set),
     CASE(child_waits_in_the_parents_set),
     CASE(both_wait_in_one_set),
-    CASE(oneshot_across_fork),
     CASE(exclusive_across_fork),
     CASE(nested_across_fork),
     CASE(child_adds_for_the_parent),
