@@ -16,7 +16,7 @@
 #define MEET_NS     (5 * NS_PER_S) // for a link to come up
 #define CALLER_NS   (5 * NS_PER_S) // that a call waits for its channel
 #define STEP_MS     2000           // for the kernel to find address and route
-#define ACK_TIMEOUT 16             // 4.096 us << 16: 268 ms
+#define ACK_TIMEOUT 15             // 4.096 us << 15: 134 ms
 #define RETRIES     6              // not 7, which soft-RoCE takes for ever
 #define BACKLOG     256
 #define CALLERS     256 // waiting at once
