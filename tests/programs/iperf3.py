@@ -11,6 +11,8 @@ def body(way):
     way.start(["iperf3", "-s", "-B", live.HOST, "-p", port], port)
     for words in (["-n", "256M"], ["-n", "256M", "-R"], ["-t", "2", "--bidir"], ["-t", "1", "-Z"]):
         said = json.loads(way.run(["iperf3", "-c", live.HOST, "-p", port, "-P", "4", "-J", *words]))
+        if "error" in said:  # iperf3 ends with 0 all the same
+            raise RuntimeError(f"iperf3 {' '.join(words)}: {said['error']}")
         end = said["end"]
         sent, got = end["sum_sent"]["bytes"], end["sum_received"]["bytes"]
         # What is under way when the clock ends is sent and not received, and no ratio is right for it.
