@@ -42,6 +42,8 @@ const struct counter_text counter_texts[COUNTERS] = {
                                        "links that were ended for what came over them"},
     [COUNT_AGENT_RESUMED_TOTAL] = {"agent_resumed_total", "sessions that went on over a new link"},
     [COUNT_AGENT_CUT_TOTAL] = {"agent_cut_total", "channels ended since their session was lost"},
+    [COUNT_TCP_OPENED_TOTAL] = {"tcp_opened_total", "connections that Shunt's own TCP began"},
+    [COUNT_TCP_ACCEPTED_TOTAL] = {"tcp_accepted_total", "connections that it was asked for"},
 };
 
 const struct counter_text connection_texts[] = {

@@ -3,6 +3,7 @@
 
 #include "base/util.h"
 #include "cm/counters.h"
+#include "daemon/stack.h"
 #include "daemon/out.h"
 
 #include <ctype.h>
@@ -62,6 +63,8 @@ static int send_end(struct client *client)
     Ctl__Counter counter[COUNTERS], *counters[COUNTERS];
     Ctl__Envelope msg;
 
+    if (client->clients->stacks)
+        stacks_count(client->clients->stacks, client->clients->count);
     for (int i = 0; i < COUNTERS; i++) {
         ctl__counter__init(&counter[i]);
         counter[i].name = (char *)(uintptr_t)counter_texts[i].name;

@@ -275,8 +275,27 @@ static int watch_parts(struct stack *s)
 }
 
 // Legal on one whose making failed half way.
+static void count_opens(const struct stack *s, uint64_t *opened, uint64_t *accepted)
+{
+    const struct tcp_counters *c = net_tcp_counters(s->net);
+
+    *opened += c->active_opens;
+    *accepted += c->passive_opens;
+}
+
+void stacks_count(const struct stacks *stacks, uint64_t count[COUNTERS])
+{
+    count[COUNT_TCP_OPENED_TOTAL] = stacks->opened;
+    count[COUNT_TCP_ACCEPTED_TOTAL] = stacks->accepted;
+    list_for_each (it, &stacks->all)
+        count_opens(list_entry(it, struct stack, link), &count[COUNT_TCP_OPENED_TOTAL],
+                    &count[COUNT_TCP_ACCEPTED_TOTAL]);
+}
+
 static void stack_free(struct stack *s)
 {
+    if (s->net)
+        count_opens(s, &s->stacks->opened, &s->stacks->accepted);
     leave_keeper(s);
     if (s->net)
         stack_dies(s);

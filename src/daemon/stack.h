@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "cm/counters.h"
 #include "daemon/icmp.h"
 #include "daemon/keep.h"
 #include "daemon/loop.h"
@@ -29,6 +30,7 @@ struct stacks {
     const struct policy_tcp *options;
     uint64_t last_id;
     uint64_t boot; // upper half of the ids, so that those of an earlier shuntd are others
+    uint64_t opened, accepted; // connections of stacks that have ended
 };
 
 struct stack {
@@ -62,6 +64,8 @@ struct ask {
 
 // options stay the caller's.
 void stacks_init(struct stacks *stacks, struct loop *loop, const struct policy_tcp *options);
+// Tells how many connections there were, in COUNT_TCP_OPENED_TOTAL and COUNT_TCP_ACCEPTED_TOTAL.
+void stacks_count(const struct stacks *stacks, uint64_t count[COUNTERS]);
 void stacks_fini(struct stacks *stacks);
 
 // Ends those that nobody uses. To be called between the rounds of the loop.

@@ -141,8 +141,10 @@ int sock_setsockopt(struct conn *c, int fd, int level, int name, const void *val
     if (level == SOL_SHUNT)
         return set_shunt(c, fd, name, val, len);
     if (is_twins(level, name) && !is_off(name, val, len)) {
-        if (!c->carrier->twin)
-            return -EOPNOTSUPP; // there is no kernel's socket to do it
+        if (!c->carrier->twin) { // there is no kernel's socket to do it
+            err = c->carrier->setsockopt(c, fd, level, name, val, len);
+            return err ? err : -EOPNOTSUPP;
+        }
         if (c->stage <= CONN_LISTEN)
             c->kernel_only = true; // inherited by what is accepted
         wire_unlisten(c, fd);

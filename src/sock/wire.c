@@ -4,6 +4,7 @@
 // Options live in the shadow, the kernel's socket that was to be connected: the kernel checks and
 // keeps them all, and those that matter on the wire are told to the engine.
 #include "base/clock.h"
+#include "base/reach.h"
 #include "base/sys.h"
 #include "cm/wire.h"
 #include "sock/carrier.h"
@@ -163,21 +164,34 @@ ssize_t wire_no_send(struct conn *c, int fd, int flags)
 
 // ---- names ----
 
+// n bytes of what, or as many as there is room for, as getsockopt(2) and getsockname(2) do; *len is
+// what there is room for.
+static int give(void *val, socklen_t *len, const void *what, size_t n)
+{
+    if (reach(len, sizeof *len, REACH_WRITE) != sizeof *len)
+        return -EFAULT;
+    if ((int)*len < 0)
+        return -EINVAL;
+    n = MIN(n, (size_t)*len);
+    if (reach(val, n, REACH_WRITE) != n)
+        return -EFAULT;
+    memcpy(val, what, n);
+    return (int)n;
+}
+
 static int wire_name(struct conn *c, int fd, bool peer, struct sockaddr *addr, socklen_t *len)
 {
     const union cm_addr *name = peer ? &c->end->rec.remote : &c->end->rec.local;
     socklen_t n = c->family == AF_INET ? sizeof name->in : sizeof name->in6;
     uint32_t status = cm_wire_status(&c->chan);
+    int given;
 
     if (peer && (!(status & CM_WIRE_CONNECTED) || status & CM_WIRE_CLOSED))
         return -ENOTCONN;
-    if (!addr || !len)
-        return -EFAULT;
-    if ((int)*len < 0)
-        return -EINVAL;
-    memcpy(addr, name, MIN(n, *len));
-    *len = n;
-    return 0;
+    given = give(addr, len, name, n);
+    if (given >= 0)
+        *len = n;
+    return MIN(given, 0);
 }
 
 // ---- options ----
@@ -197,15 +211,13 @@ int wire_shadow(struct conn *c)
     return c->shadow;
 }
 
-static int give(void *val, socklen_t *len, const void *what, size_t n)
+static int give_option(void *val, socklen_t *len, const void *what, size_t n)
 {
-    if (!val || !len)
-        return -EFAULT;
-    if ((int)*len < 0)
-        return -EINVAL;
-    *len = (socklen_t)MIN(n, (size_t)*len);
-    memcpy(val, what, *len);
-    return 0;
+    int given = give(val, len, what, n);
+
+    if (given >= 0)
+        *len = (socklen_t)given;
+    return MIN(given, 0);
 }
 
 static void fill_tcp_info(const struct cm_wire_info *i, struct tcp_info *out)
@@ -247,14 +259,14 @@ static int give_tcp(struct conn *c, int name, void *val, socklen_t *len)
     tcp.tcpi_bytes_received = c->end->rx.tail;
     tcp.tcpi_bytes_sent = c->end->tx.tail;
     if (name == TCP_INFO)
-        return give(val, len, &tcp, sizeof tcp);
-    return give(val, len, &(int){(int)info.mss}, sizeof(int));
+        return give_option(val, len, &tcp, sizeof tcp);
+    return give_option(val, len, &(int){(int)info.mss}, sizeof(int));
 }
 
 static int wire_getsockopt(struct conn *c, int fd, int level, int name, void *val, socklen_t *len)
 {
     if (level == SOL_SOCKET && name == SO_ERROR)
-        return give(val, len, &(int){-take_pending(c)}, sizeof(int));
+        return give_option(val, len, &(int){-take_pending(c)}, sizeof(int));
     if (level == SOL_SOCKET && name == SO_COOKIE)
         return sys_getsockopt(fd, level, name, val, len);
     if (level == IPPROTO_TCP && (name == TCP_INFO || name == TCP_MAXSEG))

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/reach.h"
 #include "base/sys.h"
 #include "cm/wire.h"
 #include "sock/carrier.h"
@@ -265,6 +266,8 @@ int wire_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t 
 {
     union cm_addr remote = {0}, local = {0};
 
+    if (unlikely(reach(addr, len, REACH_READ) != len))
+        return c->carrier->twin ? -EOPNOTSUPP : -EFAULT;
     if (unlikely(!c->carrier->twin))
         return connect_again(c, fd, addr, len);
     if (likely(!policy_names_lane(self.policy, POLICY_LANE_TCP)) || c->stage != CONN_NEW ||

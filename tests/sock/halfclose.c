@@ -118,7 +118,12 @@ static void shut_wr_wakes_writer(struct conn *c)
     char byte = 0;
     size_t filled = conn_fill_up(c);
     REQUIRE_EQ(pthread_create(&thread, NULL, shut_wr_later, &c->fd), 0);
-    REQUIRE_ERRNO(send(c->fd, &byte, 1, MSG_NOSIGNAL), EPIPE);
+    // a peer that probes a closed window may have made room for a byte
+    for (conn_next(c, &byte, 1); send(c->fd, &byte, 1, MSG_NOSIGNAL) == 1; conn_next(c, &byte, 1)) {
+        c->tx++;
+        filled++;
+    }
+    REQUIRE_EQ(errno, EPIPE);
     pthread_join(thread, NULL);
     REQUIRE_EQ(peer_do(c, op_drain, 0), filled);
 }

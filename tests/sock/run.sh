@@ -5,6 +5,7 @@
 # plain: without Shunt. kernel: under Shunt, every lane forbidden. shm: under Shunt, switched at once.
 # rdma: the same, over verbs devices, in a guest of ./dev vm.
 # tcp: under Shunt, on its own TCP, in the namespaces of tests/wire/rig.py, against kernel sockets.
+# both: the same against Shunt on the other host, which has a shuntd of its own.
 set -eu
 mode=$1
 shift
@@ -20,6 +21,14 @@ trap 'exit 143' HUP INT TERM # by way of the above
 # a shuntd of our own: the one that runs here may be of another build
 SHUNT_SOCKET=$work/shuntd.sock
 export SHUNT_SOCKET
+if [ "$mode" = both ]; then
+    mode=tcp
+    SOCK_PEER_SHUNTD=$work/peer.sock
+    export SOCK_PEER_SHUNTD
+    ip netns exec peer "$build/shuntd" --socket "$SOCK_PEER_SHUNTD" &
+    daemon=$!
+    trap 'kill "$daemon"; rm -rf "$work"' EXIT
+fi
 case $mode in
 kernel) echo 'rules = ( { name = "nothing"; action = "forbid"; } );' ;;
 shm) echo 'rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; } );' ;;

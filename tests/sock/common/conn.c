@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 
 #include <shunt/info.h>
 
@@ -208,6 +209,14 @@ static void warm(int fd, void (*round)(void *), void *arg)
     sock_fail(__FILE__, __LINE__, "not on the lane of the mode after warm-up: %s", why);
 }
 
+static int64_t op_lane(struct conn *self, int64_t unused)
+{
+    struct shunt_info info = {0};
+    socklen_t len = sizeof(info);
+    return getsockopt(self->fd, SOL_SHUNT, SHUNT_INFO, &info, &len) == 0 &&
+           info.lane_tx == SHUNT_LANE_TCP && info.lane_rx == SHUNT_LANE_TCP;
+}
+
 static void conn_round(void *arg)
 {
     struct conn *c = arg;
@@ -220,6 +229,8 @@ static void conn_round(void *arg)
 void conn_warm(struct conn *c)
 {
     warm(c->fd, conn_round, c);
+    if (sock_both() && !peer_do(c, op_lane, 0))
+        sock_fail(__FILE__, __LINE__, "the peer's end is not on Shunt's own TCP");
 }
 
 static void pair_round(void *arg)
@@ -246,6 +257,22 @@ static in_addr_t address_at(bool there)
         return host_address(there ? "SOCK_PEER" : "SOCK_HERE");
     REQUIRE(device != NULL);
     return inet_addr(device);
+}
+
+bool sock_both(void)
+{
+    return sock_mode == SOCK_TCP && getenv("SOCK_PEER_SHUNTD") != NULL;
+}
+
+// Shunt looks for shuntd where it always does, and finds the other host's.
+void sock_move_there(void)
+{
+    int ns = open(getenv("SOCK_PEER_NS"), O_RDONLY | O_CLOEXEC);
+    REQUIRE(ns >= 0);
+    REQUIRE_EQ(setns(ns, CLONE_NEWNET), 0);
+    close(ns);
+    REQUIRE_EQ(unshare(CLONE_NEWNS), 0);
+    REQUIRE_EQ(mount(getenv("SOCK_PEER_SHUNTD"), getenv("SHUNT_SOCKET"), NULL, MS_BIND, NULL), 0);
 }
 
 in_addr_t sock_address(void)

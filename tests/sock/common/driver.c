@@ -158,6 +158,8 @@ static bool wanted(const struct sock_topic *topic, const struct sock_case *sc, i
 
 static bool has_variant(const struct sock_case *sc, enum sock_variant variant)
 {
+    if (sock_both() && sc->flags & (SOCK_BARE | SOCK_NO_PROC))
+        return false; // what is one process is on one host
     if (variant == SOCK_PROC)
         return !(sc->flags & SOCK_NO_PROC);
     return !(sc->flags & (SOCK_NO_THREAD | SOCK_BARE));

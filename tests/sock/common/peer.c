@@ -36,12 +36,27 @@ static void serve(struct conn *self)
     close(self->ctl);
 }
 
+// A listener of Shunt's is made where it listens.
+static int accept_there(struct conn *self)
+{
+    struct sockaddr_in addr;
+    int listener = sock_listen_there(&addr);
+    REQUIRE_EQ(send(self->ctl, &addr, sizeof(addr), MSG_NOSIGNAL), sizeof(addr));
+    int fd = accept(listener, NULL, NULL);
+    close(listener);
+    return fd;
+}
+
 static void *peer_main(void *arg)
 {
     struct start *start = arg;
     struct conn self = start->self;
+    if (sock_both())
+        sock_move_there();
     if (start->connects)
         self.fd = sock_connect(&start->addr);
+    else if (sock_both())
+        self.fd = accept_there(&self);
     else
         self.fd = accept(start->listener, NULL, NULL);
     REQUIRE(self.fd >= 0);
@@ -78,7 +93,13 @@ void conn_open(struct conn *c, enum sock_variant variant)
     struct sockaddr_in addr = start->addr;
     if (variant == SOCK_PROC) {
         open_process(c, start, ctl);
+        if (sock_both())
+            REQUIRE_EQ(recv(c->ctl, &addr, sizeof(addr), 0), sizeof(addr));
         c->fd = sock_connect(&addr);
+    } else if (sock_both()) {
+        open_process(c, start, ctl);
+        c->fd = accept(listener, NULL, NULL);
+        REQUIRE(c->fd >= 0);
     } else {
         REQUIRE_EQ(pthread_create(&c->peer_thread, NULL, peer_main, start), 0);
         c->fd = accept(listener, NULL, NULL);

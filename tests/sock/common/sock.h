@@ -135,6 +135,11 @@ int64_t op_nothing(struct conn *self, int64_t unused);
 int sock_listen(struct sockaddr_in *addr);
 // Where that is.
 in_addr_t sock_address(void);
+// Has the other host of mode tcp a shuntd of its own (SOCK_PEER_SHUNTD)? Peers are then processes
+// that live there.
+bool sock_both(void);
+// Goes to live there, in a process that has one thread.
+void sock_move_there(void);
 // As sock_listen(), in mode tcp on the other host, which is the network namespace of SOCK_PEER_NS:
 // this host's case then connects, and what is under test is its end.
 int sock_listen_there(struct sockaddr_in *addr);
