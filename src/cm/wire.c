@@ -13,6 +13,7 @@
 #include "lane/tcp.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdalign.h>
 #include <stdio.h>
@@ -370,6 +371,29 @@ int cm_wire_listen(int sock, uint32_t backlog, const struct cm_wire_options *opt
     return err;
 }
 
+// A packet whose descriptors find no numbers loses them: it stays where it is until there are some.
+static int has_numbers(int ears)
+{
+    int a = (int)sys_fcntl(ears, F_DUPFD_CLOEXEC, 0);
+    int b = a < 0 ? a : (int)sys_fcntl(ears, F_DUPFD_CLOEXEC, 0);
+
+    close_fd(&a);
+    if (b < 0)
+        return -EMFILE;
+    close_fd(&b);
+    return 0;
+}
+
+static int can_hear(int ears)
+{
+    char byte;
+    long n = sys_call(SYS_recvfrom, ears, &byte, 1, MSG_PEEK | MSG_DONTWAIT, 0, 0);
+
+    if (n <= 0)
+        return n ? (int)n : -EAGAIN; // shuntd is gone
+    return has_numbers(ears);
+}
+
 // Receives one packet of the ears. 0 or -errno.
 static int hear(int ears, struct cm_accepted *accepted, int fds[2])
 {
@@ -396,8 +420,10 @@ static int hear(int ears, struct cm_accepted *accepted, int fds[2])
 int cm_wire_accept(int ears, struct chan *chan, int *lifeline)
 {
     struct cm_accepted accepted;
-    int fds[2], err = hear(ears, &accepted, fds);
+    int fds[2], err = can_hear(ears);
 
+    if (!err)
+        err = hear(ears, &accepted, fds);
     if (err)
         return err;
     err = join(accepted.stack, accepted.sock, cm_fd_up(fds[1]), chan);
