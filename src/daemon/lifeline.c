@@ -473,9 +473,9 @@ void lifeline_relay(struct keeper *k, const struct keep_ask *ask)
         if (!err)
             relay_begin(&w->relay, k->net, w->sock, w->watch.fd);
     }
+    if (!err) {
+        w->relay.reset = ask->hard;
+        relay_on(w); // first: the program is to find in the lifeline what was in the ring
+    }
     tell_done(k, err, err ? "that is no connection of ours" : "");
-    if (err)
-        return;
-    w->relay.reset = ask->hard;
-    relay_on(w);
 }

@@ -370,7 +370,7 @@ static void all_numbers_without_privilege(struct conn *c)
 static void accept_at_the_limit(struct conn *c)
 {
     struct sockaddr_in addr;
-    int listener = sock_listen(&addr), client, server, spare;
+    int listener = sock_listen(&addr), client, server = -1, spare;
     struct rlimit lim;
     REQUIRE_EQ(getrlimit(RLIMIT_NOFILE, &lim), 0);
     client = sock_connect(&addr);
