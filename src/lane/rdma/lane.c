@@ -20,7 +20,7 @@
 #define WATCH_EVERY_NS    (250 * NS_PER_MS)
 #define LOOK_SILENT_NS    (2 * NS_PER_MS)   // in a sleep, while a peer may write without a message
 #define LOOK_SENDING_NS   (100 * NS_PER_MS) // in a sleep, while sends are under way
-#define HEARD_IN_A_ROW    16 // sleeps that end by completions, then other fds
+#define HEARD_IN_A_ROW    16                // sleeps that end by completions, then other fds
 
 struct rdma_lane lane = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
