@@ -78,13 +78,13 @@ static bool hear(void)
     return true;
 }
 
-// Both sides may have much to say: who cannot, listens.
+// Both sides may have much to say: who cannot, listens. Who has been killed need not hear it.
 static void tell(uint32_t channel, const uint8_t *bytes, size_t len)
 {
     struct packet p = {.channel = channel, .len = (uint32_t)len};
 
     memcpy(p.bytes, bytes, len);
-    while (send(control, &p, sizeof p, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    while (send(control, &p, sizeof p, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE)
         if (errno != EAGAIN)
             die("no control path");
         else
