@@ -68,7 +68,7 @@ static void refuse_all(struct cm *cm)
     cookies_take(&cm->claims, &claims);
     for (size_t i = 0; i < claims.slots; i++)
         if (claims.slot[i])
-            cm->events->refused(cm->events->arg, claims.slot[i], cm->why);
+            cm->events->refused(cm->events->arg, claims.slot[i], cm->why, false);
     cookies_fini(&claims);
     cookies_take(&cm->mirrors, &mirrors);
     for (size_t i = 0; i < mirrors.slots; i++)
@@ -395,7 +395,7 @@ void cm_claim(struct cm *cm, int sock, const struct cm_wish *wish)
     const char *why = claim(cm, sock, wish, now);
 
     if (why) {
-        cm->events->refused(cm->events->arg, wish->cookie, why);
+        cm->events->refused(cm->events->arg, wish->cookie, why, cm->sock >= 0);
         return;
     }
     cm->fresh_ns = now + FRESH_NS;

@@ -65,7 +65,7 @@ static void on_refused(struct cm *cm, const Ctl__Refused *r)
     else if (asked && cm->question.cookie == r->cookie)
         cm->question.answer = -ENOENT;
     else if (cookies_del(&cm->claims, r->cookie))
-        cm->events->refused(cm->events->arg, r->cookie, r->reason);
+        cm->events->refused(cm->events->arg, r->cookie, r->reason, false);
 }
 
 // Takes the first n fds of the packet, moved up. False: some were lost, all are closed.
@@ -91,7 +91,7 @@ static bool all_up(const int *fds, int n)
 static void decline(struct cm *cm, uint64_t cookie, const char *reason)
 {
     cm_drop(cm, cookie);
-    cm->events->refused(cm->events->arg, cookie, reason);
+    cm->events->refused(cm->events->arg, cookie, reason, false);
 }
 
 // The fds of a channel. NULL, or why there are none.

@@ -378,20 +378,25 @@ static void matched(void *arg, const struct cm_channel *ch)
     end_set(c->end, END_ATTACHED);
 }
 
-static void refused(void *arg, uint64_t cookie, const char *reason)
+static void refused(void *arg, uint64_t cookie, const char *reason, bool again)
 {
     struct conn *c = claimed(cookie);
+    bool shared;
 
     if (!c)
         return;
-    list_del(&c->claimed);
     if (end_has(c->end, END_ATTACHED)) {
+        list_del(&c->claimed);
         c->stage = CONN_HOPEFUL; // another process of the family was luckier: join it
         return;
     }
     conn_reason(c, reason);
-    if (end_has(c->end, END_SHARED)) {
-        end_rest(c->end); // perhaps only because another process of the family claimed it
+    shared = end_has(c->end, END_SHARED); // perhaps another process of the family claimed it
+    if (c->rule.action == POLICY_REQUIRE && !shared)
+        return; // as if it waited: its deadline ends it
+    list_del(&c->claimed);
+    if (again || shared) {
+        end_rest(c->end);
         c->stage = CONN_HOPEFUL;
         return;
     }

@@ -65,7 +65,7 @@ static void on_matched(void *arg, const struct cm_channel *ch)
     close(ch->peer_bell);
 }
 
-static void on_refused(void *arg, uint64_t cookie, const char *reason)
+static void on_refused(void *arg, uint64_t cookie, const char *reason, bool again)
 {
     bool busy = !strcmp(reason, "shuntd is too busy") || !strcmp(reason, "shuntd does not answer");
 

@@ -138,7 +138,7 @@ static void on_matched(void *arg, const struct cm_channel *ch)
         memcpy(told.endpoint[n], ch->peer_endpoint, ch->peer_endpoint_bytes);
 }
 
-static void on_refused(void *arg, uint64_t cookie, const char *reason)
+static void on_refused(void *arg, uint64_t cookie, const char *reason, bool again)
 {
     told.n_refused++;
     told.refused_cookie = cookie;

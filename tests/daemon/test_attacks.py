@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Two programs that exchange bytes under Shunt while something goes wrong: memory is short, shuntd
 stands still, or one of the three is killed at some moment. Every byte that was read is checked.
-SHUNT_LONG=1: more rounds."""
+SHUNT_LONG=1: more rounds, and more connections."""
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -57,6 +58,27 @@ except OSError as e:
 w.join()
 told["shm"] = struct.unpack_from("Q", s.getsockopt(0x5348, 1, 256), 56)[0]
 print(json.dumps(told), flush=True)
+"""
+
+# Opens them all and uses each until all are switched, or for half a minute.
+MANY = r"""
+import socket, sys, time
+n = int(sys.argv[1])
+l = socket.create_server(("127.0.0.1", 0), backlog=4096)
+pairs = []
+for i in range(n):
+    a = socket.create_connection(l.getsockname())
+    pairs.append((a, l.accept()[0]))
+bad, turn, switched, end = 0, 0, 0, time.monotonic() + 30
+while switched < n and time.monotonic() < end:
+    turn += 1
+    for i, (a, b) in enumerate(pairs):
+        for x, y in ((a, b), (b, a)):
+            text = b"%d %d" % (turn, i)
+            x.sendall(text)
+            bad += y.recv(100) != text
+    switched = sum(a.getsockopt(0x5348, 1, 256)[4] == 1 for a, _ in pairs)
+print(bad, switched, flush=True)
 """
 
 tests = 0
@@ -166,16 +188,29 @@ def shuntd_stands_still(daemon):
     check("which no connect() waits for", 0 <= client["took"] < 5 and took < PATIENCE, client, took)
 
 
+def many_connections(n):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need = min(8 * n + 2000, hard)
+    small = os.path.join(work.name, "small.conf")
+    with open(small, "w") as f:
+        f.write('rules = ( { lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; ring_bytes = 65536; } );\n')
+    run = start([SHUNT, "run", "-c", small, "--", sys.executable, "-c", MANY, str(n)],
+                lambda: (die_with_us(), resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))))
+    said = run.communicate(timeout=3 * PATIENCE)[0].split()
+    check(f"{n} connections opened at once are all switched", said == ["0", str(n)], said)
+
+
 def main():
     rng = random.Random(SEED)
     rounds = 30 if LONG else 1
-    print("1..6")
+    print("1..7")
     print("# seed", SEED)
     with open(conf, "w") as f:
         f.write('rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; ring_bytes = 16777216; } );\n')
     daemon = start_daemon()
     short_of_address_space()
     shuntd_stands_still(daemon)
+    many_connections(2000 if LONG else 500)
     daemon.kill()
     daemon.wait()
     os.unlink(sock)
