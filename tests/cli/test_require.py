@@ -17,12 +17,13 @@ import sys
 import tempfile
 import time
 
-SHUNT = pathlib.Path(os.environ.get("top_builddir", "build")).resolve() / "shunt"
+BUILD = pathlib.Path(os.environ.get("top_builddir", "build")).resolve()
+SHUNT = BUILD / "shunt"
 HOWS = ("poll", "select", "epoll", "blocking")
 LONG_S = 25
 RULES = """
 rules = (
-  {{ name = "lonely"; port = {port}; lanes = [ "shm" ]; action = "require"; deadline_ms = 300; }},
+  {{ name = "lonely"; port = {port}; lanes = [ "shm" ]; action = "require"; deadline_ms = {ms}; }},
   {{ name = "absent"; lanes = [ "rdma" ]; action = "require"; }}
 );
 """
@@ -76,7 +77,7 @@ class Test:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.conf = folder / "shunt.conf"
-        self.conf.write_text(RULES.format(port=self.port))
+        self.conf.write_text(RULES.format(port=self.port, ms=300))
         self.env = {**os.environ, "SHUNT_SOCKET": str(folder / "shuntd.sock")}
         for name in ("SHUNT_CONFIG", "SHUNT_PROFILE", "SHUNT_LOG", "LD_PRELOAD"):
             self.env.pop(name, None)
@@ -134,6 +135,28 @@ class Test:
                 self.ended(f"no such lane, {how}", program, start, "ECONNREFUSED",
                            'rule "absent" requires a lane')
 
+    def refused(self, folder):
+        """shuntd has room for no channel: no leave to stay on TCP, for neither end."""
+        strict, place = folder / "strict.conf", folder / "strict.sock"
+        strict.write_text("channel_budget = 0;")
+        self.conf.write_text(RULES.format(port=self.port, ms=3000))
+        daemon = subprocess.Popen([BUILD / "shuntd", "--socket", place],
+                                  env={**self.env, "SHUNT_CONFIG": str(strict)})
+        while not place.exists():
+            time.sleep(0.01)
+        self.env["SHUNT_SOCKET"] = str(place)
+        server = self.start("accept", "blocking", self.port)
+        server.stdout.readline()
+        start = time.monotonic()
+        client = self.start("connect", "blocking", self.port)
+        reason = 'rule "lonely" requires a lane: the user has too many channels'
+        out, log = client.communicate(timeout=2 * LONG_S)
+        self.ok("shuntd refuses: ECONNREFUSED", out.split()[-1:] == ["ECONNREFUSED"], (out, log))
+        self.ok("shuntd refuses: the log says why", reason in log, log)
+        self.ended("shuntd refuses, accept", server, start, "ECONNRESET", reason.split(":")[0])
+        daemon.terminate()
+        daemon.wait()
+
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
@@ -143,6 +166,7 @@ def main():
         test.absent()
         for how in HOWS:
             test.taken(how)
+        test.refused(pathlib.Path(folder))
         print(f"1..{test.count}")
         return 1 if test.failed else 0
 
