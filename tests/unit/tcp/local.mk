@@ -5,7 +5,7 @@ tests_unit_tcp_libpair_a_SOURCES = tests/unit/tcp/pair.h tests/unit/tcp/pair.c \
 
 TCP_TESTS = tests/unit/tcp/test_transfer tests/unit/tcp/test_timers tests/unit/tcp/test_ladder \
 	tests/unit/tcp/test_defence tests/unit/tcp/test_path tests/unit/tcp/test_snapshot \
-	tests/unit/tcp/test_api
+	tests/unit/tcp/test_api tests/unit/tcp/test_idle
 check_PROGRAMS += $(TCP_TESTS)
 TESTS += $(TCP_TESTS)
 QUICK_TESTS += $(TCP_TESTS)
@@ -38,3 +38,7 @@ tests_unit_tcp_test_snapshot_LDADD = $(tcp_test_libs)
 tests_unit_tcp_test_api_SOURCES = tests/unit/tcp/test_api.c
 tests_unit_tcp_test_api_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_tcp_test_api_LDADD = $(tcp_test_libs)
+
+tests_unit_tcp_test_idle_SOURCES = tests/unit/tcp/test_idle.c
+tests_unit_tcp_test_idle_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_tcp_test_idle_LDADD = $(tcp_test_libs)
