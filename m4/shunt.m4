@@ -71,6 +71,36 @@ AC_DEFUN([SHUNT_SANITIZER_FLAGS], [
   AC_SUBST([SAN_CFLAGS])
 ])
 
+# SHUNT_LTO
+# --enable-lto=auto|yes|no: objects hold machine code and gcc's intermediate code side by side, so
+# that what is installed is optimised as a whole and the many test programs link fast. Sets LTO_CFLAGS
+# (to compile, and to link as a whole) and NO_LTO_LDFLAGS (to link the machine code as it is).
+AC_DEFUN([SHUNT_LTO], [
+  AC_ARG_ENABLE([lto],
+    [AS_HELP_STRING([--enable-lto=auto|yes|no],
+      [link-time optimisation; auto: where gcc has it and no sanitizer is asked for @<:@auto@:>@])],
+    [], [enable_lto=auto])
+  AS_CASE([$enable_lto], [auto|yes|no], [],
+    [AC_MSG_ERROR([--enable-lto takes auto, yes or no, not '$enable_lto'])])
+  LTO_CFLAGS=
+  NO_LTO_LDFLAGS=
+  AS_IF([test "x$enable_lto" = xyes || test "x$enable_lto$enable_sanitizer$enable_fuzz" = xautonono],
+    [shunt_saved_cflags=$CFLAGS
+     CFLAGS="$CFLAGS -Werror -flto=auto -ffat-lto-objects"
+     AC_MSG_CHECKING([whether $CC has fat objects for link-time optimisation])
+     AC_LINK_IFELSE([AC_LANG_PROGRAM()], [shunt_lto=yes], [shunt_lto=no])
+     AC_MSG_RESULT([$shunt_lto])
+     CFLAGS=$shunt_saved_cflags
+     AS_IF([test "x$enable_lto$shunt_lto" = xyesno], [AC_MSG_ERROR([--enable-lto needs gcc])])
+     enable_lto=$shunt_lto],
+    [enable_lto=no])
+  AS_IF([test "x$enable_lto" = xyes],
+    [LTO_CFLAGS="-flto=auto -ffat-lto-objects"
+     NO_LTO_LDFLAGS=-fno-lto])
+  AC_SUBST([LTO_CFLAGS])
+  AC_SUBST([NO_LTO_LDFLAGS])
+])
+
 # SHUNT_FUZZ
 # --enable-fuzz=yes|no builds the targets of tests/fuzz with clang's libFuzzer.
 AC_DEFUN([SHUNT_FUZZ], [

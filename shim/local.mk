@@ -18,9 +18,10 @@ libshunt_preload_la_SOURCES = \
 	shim/table.h
 libshunt_preload_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 # -fexceptions: a cancelled thread lets go of what it holds
+# -fno-lto: what a program calls by name is a call, as -fno-builtin has it
 # fortified headers would put other functions in the place of those that are defined here
-libshunt_preload_la_CFLAGS = $(AM_CFLAGS) -U_FORTIFY_SOURCE -fno-builtin -fexceptions
-libshunt_preload_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared \
+libshunt_preload_la_CFLAGS = $(AM_CFLAGS) -U_FORTIFY_SOURCE -fno-builtin -fno-lto -fexceptions
+libshunt_preload_la_LDFLAGS = $(LTO_LDFLAGS) -module -avoid-version -shared \
 	-Wl,--version-script=$(top_srcdir)/shim/shunt.map -Wl,-Bsymbolic-functions -Wl,-z,defs
 # libbase comes with libpolicy
 libshunt_preload_la_LIBADD = libsock.la libcm.la liblane.la libnet.la libtcp.la libwire.la libqueue.la \

@@ -42,6 +42,7 @@ libdaemon_la_LIBADD = libagentproto.la $(SODIUM_LIBS) libcm.la liblane.la libcha
 
 sbin_PROGRAMS += shuntd
 shuntd_SOURCES = src/daemon/main.c
+shuntd_LDFLAGS = $(LTO_LDFLAGS)
 shuntd_LDADD = libdaemon.la
 man_pages += docs/man/shuntd.8
 EXTRA_DIST += src/daemon/PROTOCOL.md

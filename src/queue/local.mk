@@ -22,12 +22,11 @@ libqueueowner_la_SOURCES = \
 	src/queue/owner.h src/queue/owner.c \
 	src/queue/device.h src/queue/device.c
 libqueueowner_la_CFLAGS = $(AM_CFLAGS) $(XDP_CFLAGS)
-libqueueowner_la_CPPFLAGS = $(AM_CPPFLAGS) -DSTEER_DIR='"$(abs_builddir)/src/queue"'
 libqueueowner_la_LIBADD =
 EXTRA_DIST += src/queue/steer.bpf.h src/queue/packet.bpf.c src/queue/xdp.bpf.c
 if HAVE_XDP
 libqueueowner_la_SOURCES += \
-	src/queue/steer.h src/queue/steer.c \
+	src/queue/steer.h src/queue/steer.c src/queue/image.S \
 	src/queue/tc.h src/queue/tc.c \
 	src/queue/xdp_attach.h src/queue/xdp_attach.c \
 	src/queue/af_packet_open.c src/queue/af_xdp_open.c
@@ -36,8 +35,8 @@ libqueueowner_la_LIBADD += $(XDP_LIBS)
 BPF_OBJECTS = src/queue/packet.bpf.o src/queue/xdp.bpf.o
 CLEANFILES += $(BPF_OBJECTS)
 # by a variable: automake takes a plain target for the rule itself
-STEER_LO = src/queue/libqueueowner_la-steer.lo
-$(STEER_LO): $(BPF_OBJECTS)
+IMAGE_LO = src/queue/image.lo
+$(IMAGE_LO): $(BPF_OBJECTS)
 $(BPF_OBJECTS): $(srcdir)/src/queue/steer.bpf.h
 src/queue/%.bpf.o: $(srcdir)/src/queue/%.bpf.c
 	$(AM_V_GEN)$(MKDIR_P) src/queue && $(BPF_CLANG) $(BPF_CFLAGS) -I$(srcdir)/src -c $< -o $@

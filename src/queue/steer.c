@@ -10,16 +10,8 @@
 
 _Static_assert(sizeof(struct queue_flow) == 36, "a map's key: no padding");
 
-// IMAGE(name, file): the bytes of a compiled object; STEER_DIR is where make puts it.
-#define IMAGE(name, file)                                                                          \
-    __asm__(".pushsection .rodata\n"                                                               \
-            ".balign 16\n" #name "_bytes:\n"                                                       \
-            ".incbin \"" STEER_DIR "/" file "\"\n" #name "_end:\n"                                 \
-            ".popsection\n");                                                                      \
-    extern const char name##_bytes[], name##_end[];
-
-IMAGE(packet_image, "packet.bpf.o")
-IMAGE(xdp_image, "xdp.bpf.o")
+// image.S
+extern const char packet_image_bytes[], packet_image_end[], xdp_image_bytes[], xdp_image_end[];
 
 static struct steer_image image_of(const char *from, const char *end)
 {

@@ -19,6 +19,7 @@ tests_bench_tcp_bench_SOURCES = tests/bench/tcp_bench.c tests/bench/tcp_shunt.c 
 	tests/bench/tcp_shunt.h tests/bench/tcp_engine.h
 tests_bench_tcp_bench_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DBENCH_LWIP='"$(abs_builddir)/tests/bench/.libs/tcp_lwip.so"'
+tests_bench_tcp_bench_LDFLAGS = $(LTO_LDFLAGS)
 tests_bench_tcp_bench_LDADD = libtcp.la libwire.la libbase.la -ldl
 if HAVE_LWIP
 noinst_LTLIBRARIES += tests/bench/tcp_lwip.la
@@ -31,9 +32,11 @@ endif
 # two hosts on one machine: ./dev bench wire
 noinst_PROGRAMS += tests/bench/wire
 tests_bench_wire_SOURCES = tests/bench/wire.c
+tests_bench_wire_LDFLAGS = $(LTO_LDFLAGS)
 tests_bench_wire_LDADD = libnetowner.la libnet.la libtcp.la libwire.la libqueueowner.la libqueue.la libbase.la
 
 # bare frames by each door: ./dev bench wire/frames
 noinst_PROGRAMS += tests/bench/frames
 tests_bench_frames_SOURCES = tests/bench/frames.c
+tests_bench_frames_LDFLAGS = $(LTO_LDFLAGS)
 tests_bench_frames_LDADD = libqueueowner.la libqueue.la libbase.la

@@ -27,7 +27,7 @@ librdma_la_LIBADD = librdmapure.la libchan.la libbase.la $(RDMA_LIBS)
 pkglib_LTLIBRARIES += libshunt-rdma.la
 libshunt_rdma_la_SOURCES =
 libshunt_rdma_la_LIBADD = librdma.la
-libshunt_rdma_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared \
+libshunt_rdma_la_LDFLAGS = $(LTO_LDFLAGS) -module -avoid-version -shared \
 	-Wl,--version-script=$(top_srcdir)/src/lane/rdma/module.map -Wl,-z,defs
 EXTRA_libshunt_rdma_la_DEPENDENCIES = src/lane/rdma/module.map
 endif
