@@ -443,16 +443,19 @@ static uint64_t cookie_of(int sock)
     return cookie;
 }
 
-void cm_wire_share(int lifeline, int chunk_fd, uint32_t chunk_slot)
+int cm_wire_share(int lifeline, int chunk_fd, uint32_t chunk_slot, uint64_t deadline_ns)
 {
     Ctl__WireShare share = CTL__WIRE_SHARE__INIT;
+    char why[CM_WIRE_WHY_BYTES];
     Ctl__Envelope msg;
+    int err;
 
     share.cookie = cookie_of(lifeline);
     share.chunk_slot = chunk_slot;
     PACKET_INIT(&msg, WIRE_SHARE, wire_share, &share);
-    if (!be_connected())
-        packet_send(wire.sock, &msg, &chunk_fd, 1);
+    err = ask(&msg, &chunk_fd, 1, deadline_ns, why);
+    packet_close_fds(&wire.packet);
+    return err;
 }
 
 int cm_wire_relay(int lifeline, bool hard, uint64_t deadline_ns)

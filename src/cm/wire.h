@@ -72,8 +72,9 @@ int cm_wire_listen(int sock, uint32_t backlog, const struct cm_wire_options *opt
 // The next connection that ears hear; does not block. As cm_wire_open(); -EAGAIN: there is none.
 int cm_wire_accept(int ears, struct chan *chan, int *lifeline);
 
-// Before a lifeline goes to another process: where the state of its connection is.
-void cm_wire_share(int lifeline, int chunk_fd, uint32_t chunk_slot);
+// Before a lifeline goes to another process: where the state of its connection is. shuntd knows it
+// when this returns 0, so that the other process may ask at once. Else -errno.
+int cm_wire_share(int lifeline, int chunk_fd, uint32_t chunk_slot, uint64_t deadline_ns);
 
 // This process and its family have let go of the rings for good: shuntd carries the bytes between
 // them and the lifeline from now on. hard: the last close is to be a reset. May be said again. 0 or

@@ -382,10 +382,13 @@ static void on_share(struct client *client, const Ctl__WireShare *said, struct p
                                .ask = {.cookie = said->cookie, .chunk_slot = said->chunk_slot}};
     int fd = packet_take(p, 0);
 
-    if (fd < 0)
+    if (fd < 0) {
+        refuse(client, -EINVAL, "no chunk was passed");
         return;
-    ask_all(client, NULL, &m, fd);
+    }
+    ask_all(client, NULL, &m, fd); // a keeper hears it before any question that follows
     letgo(fd);
+    tell_socket(client, &(struct stack){0}, &(struct keep_done){0}, NULL, 0);
 }
 
 // Asks whose connection has the lifeline that m names.

@@ -23,7 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ATTACH_NS (1 * NS_PER_S)
+#define ATTACH_NS (5 * NS_PER_S) // shuntd and keepers on a busy machine
 
 // ---- policy ----
 
@@ -461,11 +461,14 @@ int sock_accept(struct conn *c, int fd, struct sockaddr *addr, socklen_t *len, i
 void wire_share(struct conn *c, int fd)
 {
     struct end_place place = end_place(c->end);
+    int err;
 
     end_lend(c->end);
     sock_lock(&self.lock, false);
-    cm_wire_share(fd, place.chunk_fd, place.slot);
+    err = cm_wire_share(fd, place.chunk_fd, place.slot, clock_now_ns() + ATTACH_NS);
     sock_unlock(&self.lock, false);
+    if (err)
+        log_warn("fd %d cannot be shared: %s", fd, err_text(err));
 }
 
 // Lifelines are nameless stream sockets, with nobody's name at the other end either.

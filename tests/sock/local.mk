@@ -17,6 +17,6 @@ tests_sock_sock_SOURCES = \
 	tests/sock/others.c
 
 dist_check_SCRIPTS += tests/sock/run.sh tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh \
-	tests/sock/tcp.sh
-TESTS += tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh tests/sock/tcp.sh
-EXTRA_DIST += tests/sock/both.sh
+	tests/sock/tcp.sh tests/sock/both.sh
+TESTS += tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh tests/sock/tcp.sh \
+	tests/sock/both.sh

@@ -79,8 +79,11 @@ size_t conn_fill_up(struct conn *c)
 {
     uint8_t buf[16 * KIB];
     size_t total = 0;
-    // A kernel TCP buffer may take more after a moment, when what it holds has moved to the peer.
-    for (int idle = 0; idle < 8;) {
+    // A TCP buffer may take more after a moment, when what it holds has moved to the peer. Shunt's
+    // own sends into a window of less than a segment, too, after its retransmission timeout (RFC
+    // 9293, 3.8.6.2.1): 200 ms at least. The kernel's does so as well, but counts whole packets.
+    const int enough = sock_both() ? 32 : 8;
+    for (int idle = 0; idle < enough;) {
         conn_next(c, buf, sizeof(buf));
         ssize_t done = send(c->fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_NOSIGNAL);
         if (done < 0) {
