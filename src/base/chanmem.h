@@ -29,13 +29,14 @@ struct chan_dir {
     alignas(64) _Atomic uint64_t head; // consumer: ring bytes consumed since the beginning
     alignas(64) _Atomic uint64_t mark; // producer: where the latest epoch begins, see above
     _Atomic uint32_t epoch;            // producer: stored (release) after mark
-    _Atomic uint32_t tx_wait;          // producer sleeps until there is room
-    _Atomic uint32_t hint;             // producer: counts up when the twin has news (FIN)
-    _Atomic uint32_t granted;          // producer: has seen `want`; will not go to the ring again
-    alignas(64) _Atomic uint32_t ack;  // consumer: the epoch that it reads in
-    _Atomic uint32_t ready;            // consumer: looks at the ring; the producer may switch
-    _Atomic uint32_t rx_wait;          // consumer sleeps until there is something
-    _Atomic uint32_t want;             // consumer: enum chan_want
+    _Atomic uint32_t tx_wait; // producer sleeps until there is room; to an engine, a value above 1
+                              // says how many bytes may be left in the ring then
+    _Atomic uint32_t hint;    // producer: counts up when the twin has news (FIN)
+    _Atomic uint32_t granted; // producer: has seen `want`; will not go to the ring again
+    alignas(64) _Atomic uint32_t ack; // consumer: the epoch that it reads in
+    _Atomic uint32_t ready;           // consumer: looks at the ring; the producer may switch
+    _Atomic uint32_t rx_wait;         // consumer sleeps until there is something
+    _Atomic uint32_t want;            // consumer: enum chan_want
 };
 
 struct chan_shared {

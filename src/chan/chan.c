@@ -282,12 +282,12 @@ void chan_rx_follow(struct chan *c, struct chan_rx *r)
     chan_room_made(c);
 }
 
-void chan_arm(struct chan *c, bool rx, bool tx)
+void chan_arm(struct chan *c, bool rx, uint32_t tx)
 {
     if (rx)
         atomic_store_explicit(&c->rx->rx_wait, 1, memory_order_relaxed);
     if (tx)
-        atomic_store_explicit(&c->tx->tx_wait, 1, memory_order_relaxed);
+        atomic_store_explicit(&c->tx->tx_wait, tx, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
 }
 

@@ -232,8 +232,9 @@ static inline bool chan_rx_granted(const struct chan *c)
 
 // Arms the wait flags of the directions named, and fences. The caller must look again before it
 // sleeps on the bell. Flags are never disarmed by the sleeper: another one may rely on them, and a
-// stale one costs the peer a single write to the bell, which clears it.
-void chan_arm(struct chan *c, bool rx, bool tx);
+// stale one costs the peer a single write to the bell, which clears it. tx: 0, or what tx_wait is
+// to be.
+void chan_arm(struct chan *c, bool rx, uint32_t tx);
 
 // Empties this side's bell; true when it was ringing. Whoever does so must arm again for every
 // sleeper that there is, and ring again for those that have not heard it.

@@ -19,25 +19,33 @@ void net_bell_owner(const struct net *n)
         sys_write(n->owner_bell, &one, sizeof one);
 }
 
-// Does somebody sleep for what happened? Writers are woken when half of their ring is free: who
-// sleeps has less than a quarter (chan.h), and one wake-up then serves many writes.
+// Writers are woken when half of their ring is free, or of what they use of it: who sleeps has less
+// than a quarter (chan.h), and one wake-up then serves many writes.
+static bool has_room(const struct net *n, const struct chan_dir *d, uint32_t wait)
+{
+    uint64_t used = atomic_load_explicit(&d->tail, memory_order_relaxed) -
+                    atomic_load_explicit(&d->head, memory_order_relaxed);
+
+    return used <= (wait > 1 ? MIN(wait, n->ring_bytes / 2) : n->ring_bytes / 2);
+}
+
+// Does somebody sleep for what happened?
 static bool sleeps(const struct net *n, const struct net_touch *t)
 {
     const uint32_t rx = TCP_EV_RX | TCP_EV_FIN | TCP_EV_CLOSED | TCP_EV_URGENT;
     const uint32_t tx = TCP_EV_TX | TCP_EV_CONNECTED | TCP_EV_CLOSED;
     struct net_sock *s = &n->socks[t->sock];
     struct chan_shared *ch = net_chan(n, t->sock);
-    uint64_t used;
+    uint32_t wait;
 
     if (t->events & ~(uint32_t)(TCP_EV_RX | TCP_EV_TX) && atomic_load(&s->wait))
         return true;
     if (t->events & rx && atomic_load_explicit(&ch->dir[1].rx_wait, memory_order_relaxed))
         return true;
-    if (!(t->events & tx) || !atomic_load_explicit(&ch->dir[0].tx_wait, memory_order_relaxed))
+    wait = atomic_load_explicit(&ch->dir[0].tx_wait, memory_order_relaxed);
+    if (!(t->events & tx) || !wait)
         return false;
-    used = atomic_load_explicit(&ch->dir[0].tail, memory_order_relaxed) -
-           atomic_load_explicit(&ch->dir[0].head, memory_order_relaxed);
-    return used <= n->ring_bytes / 2 || t->events & ~(uint32_t)TCP_EV_TX;
+    return t->events & ~(uint32_t)TCP_EV_TX || has_room(n, &ch->dir[0], wait);
 }
 
 // The flags are cleared before the bell rings: who arms in between is woken by it.

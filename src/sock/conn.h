@@ -45,6 +45,7 @@ struct conn {
     _Atomic bool refused;    // was ended so, and the program not told yet
     bool dressed;            // a listener with ears: options that accepted ones must be given
     bool kernel_only;        // not connected yet: has options that its connections must keep
+    bool sndbuf;             // the program has set SO_SNDBUF
     struct conn_far *far;    // of a mirrored channel (mirror.h); NULL: the peer shares it
     struct sock_end *end;    // NULL before the first use and for listeners
     struct chan chan;        // chan.shared NULL until CONN_MAPPED; blank when that is over
@@ -137,6 +138,23 @@ static inline bool conn_rx_ring(const struct conn *c)
 {
     return c->chan.shared && (atomic_load_explicit(&c->end->rx.epoch, memory_order_relaxed) & 1) &&
            conn_current(c);
+}
+
+// Bytes that the ring of our sending direction holds at most.
+static inline uint32_t conn_tx_bytes(const struct conn *c)
+{
+    uint32_t limit = c->end->tx_limit;
+
+    return unlikely(limit) ? MIN(limit, c->chan.ring_bytes) : c->chan.ring_bytes;
+}
+
+// chan_room() of what the ring may hold. Under tx_lock.
+static inline int64_t conn_room(struct conn *c, uint64_t want)
+{
+    uint64_t apart = c->chan.ring_bytes - conn_tx_bytes(c);
+    int64_t room = chan_room(&c->chan, &c->end->tx, want + apart);
+
+    return room < 0 ? room : MAX(room - (int64_t)apart, (int64_t)0);
 }
 
 // True when reads must not block in the kernel, and readiness is told by conn_mask().

@@ -45,6 +45,7 @@ struct sock_end {
     _Atomic uint32_t tx_raw;       // threads inside the kernel's send
     _Atomic uint32_t tx_sleepers;  // threads that sleep on the bell for room
     int64_t sndtimeo_ns;           // 0: none
+    uint32_t tx_limit;             // bytes that the ring is to hold at most (SO_SNDBUF); 0: all
     // consumer
     alignas(64) struct sock_lock rx_lock;
     struct chan_rx rx;

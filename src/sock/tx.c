@@ -37,7 +37,7 @@ static ssize_t put(struct conn *c, struct iov_pos *p)
 
     while (p->left) {
         size_t n = MIN(p->left, PIECE_BYTES), found;
-        int64_t room = conn_may_put(c) ? chan_room(&c->chan, tx, n) : 0;
+        int64_t room = conn_may_put(c) ? conn_room(c, n) : 0;
 
         if (room <= 0)
             return room < 0 ? room : (ssize_t)done;
@@ -260,7 +260,7 @@ static ssize_t ring_put_from(struct conn *c, int fd, int in_fd, off_t *off, size
 
     sock_lock(&e->tx_lock, alone);
     if (conn_tx_ring(c)) {
-        room = conn_may_put(c) ? chan_room(&c->chan, &e->tx, 1) : 0;
+        room = conn_may_put(c) ? conn_room(c, 1) : 0;
         got = room > 0 ? read_in(in_fd, chan_tx_at(&c->chan, &e->tx),
                                  MIN(MIN(n, (size_t)room), 2 * PIECE_BYTES), off)
                        : (room ? -ECONNRESET : -ENOBUFS);

@@ -35,7 +35,7 @@ static int64_t room_now(struct conn *c, uint64_t want)
     int64_t n;
 
     sock_lock(&e->tx_lock, alone);
-    n = conn_tx_ring(c) && conn_may_put(c) ? chan_room(&c->chan, &e->tx, want) : 0;
+    n = conn_tx_ring(c) && conn_may_put(c) ? conn_room(c, want) : 0;
     sock_unlock(&e->tx_lock, alone);
     return n;
 }
@@ -55,6 +55,7 @@ static short ring_mask(struct conn *c)
 {
     const struct sock_end *e = c->end;
     short mask = 0;
+    int64_t quarter = conn_tx_bytes(c) / 4;
     int64_t avail = conn_rx_ring(c) ? avail_now(c, e->rcvlowat) : 0;
 
     if (avail < 0 || end_has(e, END_BROKEN))
@@ -63,8 +64,7 @@ static short ring_mask(struct conn *c)
         mask |= POLLIN | POLLRDHUP;
     if (conn_rx_ring(c) && (avail >= e->rcvlowat || end_has(e, END_RX_SHUT)))
         mask |= POLLIN;
-    if (conn_tx_ring(c) &&
-        (end_has(e, END_TX_SHUT) || room_now(c, c->chan.ring_bytes / 4) >= c->chan.ring_bytes / 4))
+    if (conn_tx_ring(c) && (end_has(e, END_TX_SHUT) || room_now(c, quarter) >= quarter))
         mask |= POLLOUT;
     return mask;
 }
@@ -132,14 +132,15 @@ static bool due_to_others(struct conn *c, bool rx, bool tx)
         return true;
     }
     return (more_rx && conn_rx_ring(c) && chan_stored(c->chan.rx) > 0) ||
-           (more_tx && conn_tx_ring(c) && chan_stored(c->chan.tx) < c->chan.ring_bytes);
+           (more_tx && conn_tx_ring(c) && chan_stored(c->chan.tx) < conn_tx_bytes(c));
 }
 
 void conn_arm(struct conn *c, bool rx, bool tx)
 {
     if (!c->carrier->twin)
         cm_wire_arm(&c->chan);
-    chan_arm(&c->chan, rx, tx);
+    // where all of the ring is used, whoever consumes knows what half of it is
+    chan_arm(&c->chan, rx, !tx ? 0 : c->end->tx_limit ? MAX(conn_tx_bytes(c) / 2, 2U) : 1);
 }
 
 void conn_sleep(struct conn *c, bool rx, bool tx)
@@ -259,7 +260,7 @@ static bool stirs(const struct conn *c, short events, size_t need)
 {
     if ((events & POLLIN) && conn_rx_ring(c) && chan_stored(c->chan.rx) >= need)
         return true;
-    return (events & POLLOUT) && conn_tx_ring(c) && chan_stored(c->chan.tx) < c->chan.ring_bytes &&
+    return (events & POLLOUT) && conn_tx_ring(c) && chan_stored(c->chan.tx) < conn_tx_bytes(c) &&
            conn_may_put(c);
 }
 

@@ -376,6 +376,8 @@ static int wire_setsockopt(struct conn *c, int fd, int level, int name, const vo
         sys_call(SYS_setsockopt, fd, level, name, val, len);
     if (level == SOL_SOCKET && name == SO_LINGER)
         wire_note_linger(c, fd);
+    else if (level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_SNDBUFFORCE))
+        wire_limit(c, c->shadow);
     else
         wire_tell(c, level, name);
     return 0;

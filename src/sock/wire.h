@@ -15,6 +15,9 @@ int wire_shadow(struct conn *c);
 void wire_tell(struct conn *c, int level, int name);
 void wire_note_linger(struct conn *c, int fd);
 
+// The send ring of c holds what SO_SNDBUF of sock says, at most.
+void wire_limit(struct conn *c, int sock);
+
 // Has the socket options that accepted ones inherit, and that are not a new socket's?
 bool wire_is_dressed(int sock);
 

@@ -12,6 +12,7 @@
 #include <sys/time.h>
 
 #define VALUE_BYTES 32
+#define LIMIT_LEAST 2048 // as little as the kernel allows
 
 static const struct inherited {
     int level, name;
@@ -94,6 +95,16 @@ static void halve(struct value *v)
     memcpy(v->bytes, &n, sizeof n);
 }
 
+// The kernel tells twice what was set, for its overhead, of which a ring has none.
+void wire_limit(struct conn *c, int sock)
+{
+    int bytes = 0;
+    socklen_t n = sizeof bytes;
+
+    if (!sys_getsockopt(sock, SOL_SOCKET, SO_SNDBUF, &bytes, &n) && bytes > 0)
+        c->end->tx_limit = (uint32_t)MAX(bytes / 2, LIMIT_LEAST);
+}
+
 void wire_dress(struct conn *c, int fd, int listener)
 {
     int shadow = wire_shadow(c);
@@ -110,6 +121,8 @@ void wire_dress(struct conn *c, int fd, int listener)
             halve(&want);
         sys_call(SYS_setsockopt, shadow, o->level, o->name, want.bytes, want.n);
         wire_tell(c, o->level, o->name);
+        if (o->name == SO_SNDBUF && o->level == SOL_SOCKET)
+            wire_limit(c, shadow);
     }
     if (shadow < 0)
         return;

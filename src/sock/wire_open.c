@@ -153,6 +153,8 @@ static int open_locked(struct conn *c, int fd, const union cm_addr *remote, int 
         err = begin(c, fd, true);
     if (!err) {
         opts_mirror(c->end, fd);
+        if (c->sndbuf)
+            wire_limit(c, fd);
         return 0;
     }
     if (c->chan.shared)
@@ -384,6 +386,8 @@ static int hear(struct conn *listener, int listener_fd, int flags)
     }
     if (unlikely(listener->dressed))
         wire_dress(c, fd, listener_fd);
+    if (unlikely(listener->sndbuf))
+        wire_limit(c, listener_fd);
     if (!(flags & SOCK_CLOEXEC))
         sys_fcntl(fd, F_SETFD, 0);
     if (flags & SOCK_NONBLOCK)

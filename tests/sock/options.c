@@ -68,6 +68,24 @@ static void buffer_sizes_are_doubled(struct conn *c)
     peer_finish(c);
 }
 
+// What was written and not acknowledged is no more than the buffer. A ring that another program
+// has, too, has its size once for all.
+static void sndbuf_limits_what_is_under_way(struct conn *c)
+{
+    const int bytes = 20000;
+    int queued = 0;
+    if (sock_mode == SOCK_SHM || sock_mode == SOCK_RDMA)
+        sock_skip("the ring is the buffer");
+    set_int(c->fd, SOL_SOCKET, SO_SNDBUF, bytes);
+    int64_t filled = (int64_t)conn_fill_up(c);
+    REQUIRE_EQ(sock_poll(c->fd, POLLOUT, 0), 0);
+    REQUIRE_EQ(ioctl(c->fd, SIOCOUTQ, &queued), 0);
+    REQUIRE(queued > 0 && queued <= 2 * bytes);
+    peer_start(c, op_read, filled + 200 * KIB);
+    conn_write(c, 200 * KIB);
+    REQUIRE_EQ(peer_finish(c), filled + 200 * KIB);
+}
+
 static void errors(struct conn *c)
 {
     int value = 0;
@@ -331,6 +349,7 @@ static const struct sock_case cases[] = {
     CASE(what_it_is),
     CASE(values_are_kept),
     CASE(buffer_sizes_are_doubled),
+    CASE(sndbuf_limits_what_is_under_way),
     CASE(errors),
     CASE(tcp_info_state),
     CASE(tcp_info_counts_bytes),
