@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 noinst_LTLIBRARIES += libbase.la
 libbase_la_SOURCES = \
+	src/base/addrtext.h src/base/addrtext.c \
 	src/base/err.h src/base/err.c \
 	src/base/log.h src/base/log.c \
 	src/base/clock.h src/base/clock.c \

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // `shunt explain`: what the policy says of one connection, and why.
-#include <arpa/inet.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -10,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/addrtext.h"
 #include "cli/cli.h"
 #include "cli/findings.h"
 #include "cli/lanes.h"
@@ -91,34 +91,20 @@ static void guess_interface(struct question *q)
         q->facts.interface = q->interface;
 }
 
-static const char *address_text(const struct sockaddr *addr, char *text, size_t size)
+static const char *address_text(const struct sockaddr *addr, char text[static ADDR_TEXT_BYTES])
 {
-    char host[INET6_ADDRSTRLEN];
-    const struct sockaddr_in *in = (const void *)addr;
-    const struct sockaddr_in6 *in6 = (const void *)addr;
-    bool v4 = addr && addr->sa_family == AF_INET;
-    unsigned port = addr ? ntohs(in->sin_port) : 0;
-
-    if (!addr)
-        return "an address not given";
-    inet_ntop(addr->sa_family, v4 ? (void *)&in->sin_addr : (void *)&in6->sin6_addr, host,
-              sizeof host);
-    if (port)
-        snprintf(text, size, v4 ? "%s:%u" : "[%s]:%u", host, port);
-    else
-        snprintf(text, size, "%s, any port", host);
-    return text;
+    return addr ? addr_text(addr, text) : "an address not given";
 }
 
 static void print_question(const struct question *q)
 {
     const struct policy_facts *f = &q->facts;
     bool client = f->role == POLICY_CLIENT;
-    char local[80], remote[80];
+    char local[ADDR_TEXT_BYTES], remote[ADDR_TEXT_BYTES];
 
     printf("%s, user %u, %s %s at %s, interface %s\n", f->program, (unsigned)f->uid,
-           client ? "connects to" : "accepts from", address_text(f->remote, remote, sizeof remote),
-           address_text(f->local, local, sizeof local), f->interface ? f->interface : "not known");
+           client ? "connects to" : "accepts from", address_text(f->remote, remote),
+           address_text(f->local, local), f->interface ? f->interface : "not known");
     printf("policy: %s\n\n", q->conf ? q->conf : "no file; the defaults");
 }
 

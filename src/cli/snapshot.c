@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "cli/snapshot.h"
 
+#include "base/addrtext.h"
 #include "base/util.h"
 #include "cm/ask.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *const lanes[CM_LANES] = {"kernel", "shm", "rdma", "tcp"};
-
-static const char *lane_name(unsigned lane)
-{
-    return lane < CM_LANES ? lanes[lane] : "?";
-}
 
 // ---- taking ----
 
@@ -81,25 +74,6 @@ void snapshot_free(struct snapshot *s)
 
 // ---- for people ----
 
-#define ADDRESS_BYTES (INET6_ADDRSTRLEN + sizeof "[]:65535")
-
-static void address_text(const union cm_addr *addr, char text[static ADDRESS_BYTES])
-{
-    char ip[INET6_ADDRSTRLEN] = "?";
-    unsigned port = ntohs(addr->in.sin_port);
-
-    if (addr->sa.sa_family == AF_INET) {
-        inet_ntop(AF_INET, &addr->in.sin_addr, ip, sizeof ip);
-    } else if (addr->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&addr->in6.sin6_addr)) {
-        inet_ntop(AF_INET, addr->in6.sin6_addr.s6_addr + 12, ip, sizeof ip);
-    } else if (addr->sa.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &addr->in6.sin6_addr, ip, sizeof ip);
-        snprintf(text, ADDRESS_BYTES, "[%s]:%u", ip, port);
-        return;
-    }
-    snprintf(text, ADDRESS_BYTES, "%s:%u", ip, port);
-}
-
 // 999, 1.2K, 34M, 5.6G: at most 4 characters up to 999 P.
 static void bytes_text(uint64_t n, char text[static 8])
 {
@@ -146,7 +120,7 @@ static void end_line(struct line *line, FILE *out, size_t width)
 enum { PROGRAM, PID, FD, ROLE, LOCAL, REMOTE, OUT, IN, RULE, COLUMNS };
 
 struct cells {
-    char text[COLUMNS][ADDRESS_BYTES];
+    char text[COLUMNS][ADDR_TEXT_BYTES];
 };
 
 static const struct cells heads = {{[PROGRAM] = "PROGRAM",
@@ -163,15 +137,15 @@ static void fill_cells(const struct snapshot_row *row, struct cells *cells)
 {
     const struct cm_record *rec = &row->rec;
 
-    snprintf(cells->text[PROGRAM], ADDRESS_BYTES, "%s", row->program);
-    snprintf(cells->text[PID], ADDRESS_BYTES, "%d", rec->pid);
-    snprintf(cells->text[FD], ADDRESS_BYTES, "%d", rec->fd);
-    snprintf(cells->text[ROLE], ADDRESS_BYTES, "%s", rec->role ? "server" : "client");
-    address_text(&rec->local, cells->text[LOCAL]);
-    address_text(&rec->remote, cells->text[REMOTE]);
-    snprintf(cells->text[OUT], ADDRESS_BYTES, "%s", lane_name(rec->lane_tx));
-    snprintf(cells->text[IN], ADDRESS_BYTES, "%s", lane_name(rec->lane_rx));
-    snprintf(cells->text[RULE], ADDRESS_BYTES, "%s", rec->rule);
+    snprintf(cells->text[PROGRAM], ADDR_TEXT_BYTES, "%s", row->program);
+    snprintf(cells->text[PID], ADDR_TEXT_BYTES, "%d", rec->pid);
+    snprintf(cells->text[FD], ADDR_TEXT_BYTES, "%d", rec->fd);
+    snprintf(cells->text[ROLE], ADDR_TEXT_BYTES, "%s", rec->role ? "server" : "client");
+    addr_text(&rec->local.sa, cells->text[LOCAL]);
+    addr_text(&rec->remote.sa, cells->text[REMOTE]);
+    snprintf(cells->text[OUT], ADDR_TEXT_BYTES, "%s", cm_lane_name(rec->lane_tx));
+    snprintf(cells->text[IN], ADDR_TEXT_BYTES, "%s", cm_lane_name(rec->lane_rx));
+    snprintf(cells->text[RULE], ADDR_TEXT_BYTES, "%s", rec->rule);
 }
 
 static void widen(int width[static COLUMNS], const struct cells *cells)
@@ -199,7 +173,7 @@ static void put_bytes(struct line *line, const char *way, const _Atomic uint64_t
         if (!bytes[i])
             continue;
         bytes_text(bytes[i], text);
-        put(line, "%s %s %s", any ? "," : "", text, lanes[i]);
+        put(line, "%s %s %s", any ? "," : "", text, cm_lane_name((unsigned)i));
         any = true;
     }
     if (!any)
@@ -273,7 +247,7 @@ static json_t *lanes_json(const _Atomic uint64_t bytes[CM_LANES])
     json_t *o = json_object();
 
     for (int i = 0; i < CM_LANES; i++)
-        json_object_set_new(o, lanes[i], json_integer((json_int_t)bytes[i]));
+        json_object_set_new(o, cm_lane_name((unsigned)i), json_integer((json_int_t)bytes[i]));
     return o;
 }
 
@@ -281,16 +255,16 @@ static json_t *lanes_json(const _Atomic uint64_t bytes[CM_LANES])
 static json_t *row_json(const struct snapshot_row *row)
 {
     const struct cm_record *rec = &row->rec;
-    char local[ADDRESS_BYTES], remote[ADDRESS_BYTES];
+    char local[ADDR_TEXT_BYTES], remote[ADDR_TEXT_BYTES];
 
-    address_text(&rec->local, local);
-    address_text(&rec->remote, remote);
+    addr_text(&rec->local.sa, local);
+    addr_text(&rec->remote.sa, remote);
     return json_pack("{ss si si ss ss ss ss ss ss ss so so sI sI sI sI}", "program", row->program,
                      "pid", rec->pid, "fd", rec->fd, "role", rec->role ? "server" : "client",
-                     "local", local, "remote", remote, "lane_tx", lane_name(rec->lane_tx),
-                     "lane_rx", lane_name(rec->lane_rx), "rule", rec->rule, "reason", rec->reason,
-                     "bytes_tx", lanes_json(rec->bytes_tx), "bytes_rx", lanes_json(rec->bytes_rx),
-                     "switches", (json_int_t)rec->switches, "waits_spin",
+                     "local", local, "remote", remote, "lane_tx", cm_lane_name(rec->lane_tx),
+                     "lane_rx", cm_lane_name(rec->lane_rx), "rule", rec->rule, "reason",
+                     rec->reason, "bytes_tx", lanes_json(rec->bytes_tx), "bytes_rx",
+                     lanes_json(rec->bytes_rx), "switches", (json_int_t)rec->switches, "waits_spin",
                      (json_int_t)rec->waits_spin, "waits_sleep", (json_int_t)rec->waits_sleep,
                      "cookie", (json_int_t)rec->cookie);
 }

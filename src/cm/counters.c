@@ -2,6 +2,7 @@
 #include "cm/counters.h"
 
 #include "base/util.h"
+#include "shunt/info.h"
 
 const struct counter_text counter_texts[COUNTERS] = {
     [COUNT_CLIENTS] = {"clients", "processes connected"},
@@ -65,3 +66,15 @@ const struct counter_text connection_texts[] = {
     {"cookie", "SO_COOKIE of the socket"},
 };
 const size_t n_connection_texts = ARRAY_LEN(connection_texts);
+
+const char *cm_lane_name(unsigned lane)
+{
+    static const char *const names[SHUNT_LANES] = {
+        [SHUNT_LANE_KERNEL] = "kernel",
+        [SHUNT_LANE_SHM] = "shm",
+        [SHUNT_LANE_RDMA] = "rdma",
+        [SHUNT_LANE_TCP] = "tcp",
+    };
+
+    return lane < ARRAY_LEN(names) ? names[lane] : "?";
+}

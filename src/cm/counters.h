@@ -59,4 +59,7 @@ extern const struct counter_text counter_texts[COUNTERS];
 extern const struct counter_text connection_texts[];
 extern const size_t n_connection_texts;
 
+// The name that shunt.conf has for an enum shunt_lane; "?" for any other number. Static.
+const char *cm_lane_name(unsigned lane);
+
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/agent.h"
 
+#include "base/addrtext.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -53,18 +54,6 @@ static void wake(struct agent *a, uint64_t due_ns)
 {
     if (due_ns < a->tick.due_ns)
         timer_set(&a->tick, due_ns);
-}
-
-static const char *host_text(const struct flow_end *end, char text[static INET6_ADDRSTRLEN])
-{
-    union cm_addr addr;
-
-    proof_address(end, &addr);
-    inet_ntop(addr.sa.sa_family,
-              addr.sa.sa_family == AF_INET ? (void *)&addr.in.sin_addr
-                                           : (void *)&addr.in6.sin6_addr,
-              text, INET6_ADDRSTRLEN);
-    return text;
 }
 
 // ---- peers ----
@@ -241,10 +230,11 @@ static void on_ended(struct link *link, enum link_end end, const char *why)
 {
     struct agent *a = agent_of(link);
     struct session *s = link->session;
-    char host[INET6_ADDRSTRLEN];
+    char host[ADDR_TEXT_BYTES];
+    union cm_addr addr;
 
-    log_info("agent: link %s %s: %s", link->opener ? "to" : "from", host_text(&link->remote, host),
-             why);
+    proof_address(&link->remote, &addr);
+    log_info("agent: link %s %s: %s", link->opener ? "to" : "from", addr_text(&addr.sa, host), why);
     list_del(&link->of);
     list_add_tail(&a->dead_links, &link->of);
     if (link->was_up)
