@@ -7,6 +7,7 @@
 #include "cm/iface.h"
 #include "cm/wire.h"
 #include "sock/fdtab.h"
+#include "sock/info.h"
 #include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/self.h"
@@ -29,8 +30,11 @@ static struct list *bucket(uint64_t cookie)
 
 void conn_reason(struct conn *c, const char *reason)
 {
-    if (c->end)
-        snprintf(c->end->rec.reason, sizeof c->end->rec.reason, "%s", reason);
+    if (!c->end)
+        return;
+    if (*reason && strcmp(reason, c->end->rec.reason))
+        info_log(c, reason);
+    snprintf(c->end->rec.reason, sizeof c->end->rec.reason, "%s", reason);
 }
 
 // ---- decision ----
@@ -101,22 +105,6 @@ static void fill_record(struct conn *c, int fd, const union cm_addr *local,
     if (c->nonblock)
         end_set(c->end, END_NONBLOCK);
     atomic_store(&rec->used, 1);
-}
-
-static void mirror_options(struct conn *c, int fd)
-{
-    struct timeval tv = {0};
-    socklen_t n = sizeof tv;
-    int lowat = 1;
-
-    if (!sys_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &n))
-        c->end->rcvtimeo_ns = tv.tv_sec * (int64_t)NS_PER_S + tv.tv_usec * (int64_t)NS_PER_US;
-    n = sizeof tv;
-    if (!sys_getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &n))
-        c->end->sndtimeo_ns = tv.tv_sec * (int64_t)NS_PER_S + tv.tv_usec * (int64_t)NS_PER_US;
-    n = sizeof lowat;
-    if (!sys_getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &lowat, &n) && lowat > 0)
-        c->end->rcvlowat = (uint32_t)lowat;
 }
 
 // A connection whose rule requires a lane that cannot be had.
@@ -214,7 +202,7 @@ static void claim(struct conn *c, int fd)
         stay(c);
         return;
     }
-    mirror_options(c, fd);
+    opts_mirror(c->end, fd);
     if (announce)
         end_announce();
     announce = false;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "sock/info.h"
 
+#include "base/addrtext.h"
+#include "base/log.h"
 #include "base/reach.h"
 #include "base/sys.h"
+#include "cm/counters.h"
 #include "shunt/info.h"
 
 #include <linux/sockios.h>
@@ -81,4 +84,28 @@ void info_tcp(struct conn *c, void *val, socklen_t len)
         t->tcpi_bytes_received += c->end->rx.tail;
     if (HAS(tcpi_bytes_sent))
         t->tcpi_bytes_sent += c->end->tx.tail;
+}
+
+void info_log(const struct conn *c, const char *text)
+{
+    const struct cm_record *rec = &c->end->rec;
+    char local[ADDR_TEXT_BYTES], remote[ADDR_TEXT_BYTES];
+
+    if (log_level() < LOG_INFO)
+        return;
+    log_info("fd %d, %s to %s: %s", rec->fd, addr_text(&rec->local.sa, local),
+             addr_text(&rec->remote.sa, remote), text);
+}
+
+void info_log_lanes(const struct conn *c)
+{
+    const struct cm_record *rec = &c->end->rec;
+    char text[64];
+
+    if (log_level() < LOG_INFO)
+        return;
+    snprintf(text, sizeof text, "out by %s, in by %s",
+             cm_lane_name(atomic_load_explicit(&rec->lane_tx, memory_order_relaxed)),
+             cm_lane_name(atomic_load_explicit(&rec->lane_rx, memory_order_relaxed)));
+    info_log(c, text);
 }

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "sock/carrier.h"
+#include "sock/info.h"
 #include "sock/real.h"
 #include "sock/self.h"
 #include "shunt/info.h"
@@ -46,6 +47,7 @@ void conn_counted(struct conn *c)
                           memory_order_relaxed);
     atomic_store_explicit(&c->end->rec.lane_rx, conn_rx_ring(c) ? conn_lane(c) : 0,
                           memory_order_relaxed);
+    info_log_lanes(c);
     conn_rouse(c); // they may be waiting for the wrong thing
 }
 

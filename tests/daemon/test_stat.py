@@ -97,6 +97,12 @@ def check_text():
         check(f"{columns} columns are not exceeded", len(lines) > 4 and max(map(len, lines)) <= columns, *lines)
 
 
+def check_log(log, rows):
+    for row in rows:
+        line = f"fd {row['fd']}, {row['local']} to {row['remote']}: out by shm, in by shm"
+        check(f"-v tells that the {row['role']} has moved", line in log, *log.splitlines())
+
+
 def check_watch():
     with subprocess.Popen([SHUNT, "stat", "--json", "--watch"], stdout=subprocess.PIPE, text=True) as watch:
         lines = [json.loads(watch.stdout.readline()) for _ in range(2)]
@@ -110,12 +116,16 @@ def main():
         os.environ.pop("SHUNT_CONFIG", None)
         absent = run("stat")
         check("without shuntd it says so", absent.returncode == 1 and "no shuntd is running" in absent.stderr)
-        program = subprocess.Popen([SHUNT, "run", sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        program = subprocess.Popen(
+            [SHUNT, "run", "-v", sys.executable, "-c", PROGRAM],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
         check("the program runs", program.stdout.readline() == "done\n")
-        check_connections(json.loads(run("stat", "--json").stdout))
+        told = json.loads(run("stat", "--json").stdout)
+        check_connections(told)
         check_text()
         check_watch()
-        program.communicate()
+        check_log(program.communicate()[1], told["connections"])
         end = time.monotonic() + 12
         while os.path.exists(os.environ["SHUNT_SOCKET"]) and time.monotonic() < end:
             time.sleep(0.1)
