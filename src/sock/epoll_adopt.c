@@ -27,7 +27,9 @@ static void restore(struct epoll_set *s)
         }
         epoll_take(&s->lock);
         if (w->raised)
-            watch_lower(w, false);
+            watch_lower(w, true);
+        else
+            watch_restore(w, true);
         epoll_drop(&s->lock);
         w->conn->epoll_up = false; // should exec fail, it is raised again when it is used
     }

@@ -12,6 +12,7 @@ static void watch_say(struct epoll_watch *w, const struct epoll_event *ev)
     w->events = ev->events | EPOLLERR | EPOLLHUP;
     w->data = ev->data.u64;
     w->fresh = true;
+    said_publish(w);
 }
 
 void watch_adopt(struct epoll_set *s, struct conn *c, int fd, const struct epoll_event *ev)
@@ -36,24 +37,33 @@ static int watch_raise_locked(struct epoll_watch *w)
     return err;
 }
 
+static int add_watch(struct epoll_set *s, struct conn *c, int fd, const struct epoll_event *ev)
+{
+    struct epoll_watch *w = watch_new(s, c, fd);
+    int err;
+
+    if (!w)
+        return -ENOMEM;
+    epoll_take(&s->lock);
+    watch_say(w, ev);
+    err = watch_own(w, EPOLL_CTL_ADD);
+    epoll_drop(&s->lock);
+    if (!err && c->epoll_up && conn_ready(c) && !s->common) {
+        err = watch_raise_locked(w);
+        if (err)
+            epoll_kernel_ctl(s->epfd, EPOLL_CTL_DEL, fd, 0, 0);
+    }
+    if (err)
+        watch_free(w);
+    return err;
+}
+
 static int ctl_add(struct epoll_set *s, int epfd, struct conn *c, int fd,
                    const struct epoll_event *ev)
 {
-    struct epoll_watch *w = NULL;
-    int err = epoll_kernel_ctl(epfd, EPOLL_CTL_ADD, fd, ev->events, ev->data.u64);
-
-    if (err || c->stage == CONN_LISTEN || c->stage == CONN_RAW)
-        return err;
-    w = watch_new(s, c, fd);
-    if (w) {
-        watch_say(w, ev);
-        err = c->epoll_up && conn_ready(c) && !s->common ? watch_raise_locked(w) : 0;
-        if (!err)
-            return 0;
-        watch_free(w);
-    }
-    epoll_kernel_ctl(epfd, EPOLL_CTL_DEL, fd, 0, 0);
-    return w ? err : -ENOMEM;
+    if (c->stage == CONN_LISTEN || c->stage == CONN_RAW)
+        return epoll_kernel_ctl(epfd, EPOLL_CTL_ADD, fd, ev->events, ev->data.u64);
+    return add_watch(s, c, fd, ev);
 }
 
 static int mod_raised(struct epoll_watch *w, const struct epoll_event *ev)
@@ -70,16 +80,30 @@ static int mod_raised(struct epoll_watch *w, const struct epoll_event *ev)
     return 0;
 }
 
-static int ctl_mod(int epfd, struct epoll_watch *w, int fd, const struct epoll_event *ev)
+static int mod_own(struct epoll_watch *w, const struct epoll_event *ev)
 {
+    const struct epoll_watch before = *w;
+    struct epoll_set *s = w->set;
     int err;
 
-    if (w && w->raised)
-        return mod_raised(w, ev);
-    err = epoll_kernel_ctl(epfd, EPOLL_CTL_MOD, fd, ev->events, ev->data.u64);
-    if (w && !err)
-        watch_say(w, ev);
+    epoll_take(&s->lock);
+    watch_say(w, ev);
+    err = watch_own(w, EPOLL_CTL_MOD);
+    if (err) {
+        w->events = before.events;
+        w->data = before.data;
+        w->shot = before.shot;
+        said_publish(w);
+    }
+    epoll_drop(&s->lock);
     return err;
+}
+
+static int ctl_mod(int epfd, struct epoll_watch *w, int fd, const struct epoll_event *ev)
+{
+    if (!w)
+        return epoll_kernel_ctl(epfd, EPOLL_CTL_MOD, fd, ev->events, ev->data.u64);
+    return w->raised ? mod_raised(w, ev) : mod_own(w, ev);
 }
 
 // ---- dormant watches ----
@@ -102,6 +126,7 @@ static void lay_down(struct epoll_watch *w)
     w->dormant = true;
     w->woken = false;
     w->events = 0;
+    said_publish(w);
     list_del(&w->node);
     epoll_drop(&s->lock);
 }
@@ -176,6 +201,7 @@ static int ctl_del(int epfd, struct epoll_watch *w, int fd)
     if (!w)
         return err;
     watch_drop_bell(w);
+    said_delete(w);
     watch_free(w);
     return err;
 }
@@ -192,7 +218,11 @@ static int ctl_conn(struct epoll_set *s, int epfd, int op, struct conn *c, int f
     case EPOLL_CTL_ADD:
         if (w && w->dormant)
             return ctl_add_again(s, epfd, w, ev);
-        return w ? -EEXIST : ctl_add(s, epfd, c, fd, ev);
+        if (w && s->common) // another process may have taken it out
+            watch_free(w);
+        else if (w)
+            return -EEXIST;
+        return ctl_add(s, epfd, c, fd, ev);
     case EPOLL_CTL_MOD:
         return w && w->dormant ? -ENOENT : ctl_mod(epfd, w, fd, ev);
     case EPOLL_CTL_DEL:
@@ -230,7 +260,7 @@ void epoll_conn_show(struct conn *c)
     list_for_each (it, &c->watches) {
         struct epoll_watch *w = list_entry(it, struct epoll_watch, in_conn);
 
-        epoll_kernel_ctl(w->set->epfd, EPOLL_CTL_ADD, w->fd, w->events, w->data);
+        watch_own(w, EPOLL_CTL_ADD);
     }
     epoll_drop(&epoll_lock);
 }
@@ -265,8 +295,8 @@ static int ctl_held(struct epoll_set *s, int epfd, int op, struct conn *c, int f
     epoll_drop(&epoll_lock);
     if (!err)
         ctl_ears(epfd, op, c, ev);
-    if (unlikely(s->common) && !err && conn_ready(c))
-        set_bring_back(c, fd, clock_now_ns() + SET_BACK_NS);
+    if (unlikely(s->common) && !err && op != EPOLL_CTL_DEL)
+        set_bring_back(s, c, fd);
     return err;
 }
 
@@ -306,7 +336,7 @@ static void lower_all(struct conn *c)
         }
         epoll_take(&s->lock);
         if (w->raised)
-            watch_lower(w, s->inherited);
+            watch_lower(w, false);
         epoll_drop(&s->lock);
     }
 }
@@ -372,6 +402,8 @@ static void close_watch(struct epoll_watch *w)
         watch_drop_bell(w);
         if (w->dormant || end_has(w->conn->end, END_SHARED))
             epoll_kernel_ctl(s->epfd, EPOLL_CTL_DEL, w->fd, 0, 0);
+    } else if (w->shot && s->forked && !s->inherited) {
+        watch_restore(w, true);
     }
     epoll_drop(&s->lock);
     watch_free(w);
@@ -385,7 +417,10 @@ static void abandon_watch(struct epoll_watch *w)
     struct epoll_set *s = w->set;
 
     epoll_take(&s->lock);
-    watch_lower(w, s->inherited);
+    if (w->raised)
+        watch_lower(w, true);
+    else if (!s->inherited)
+        watch_restore(w, true);
     epoll_drop(&s->lock);
     watch_free(w);
 }
@@ -403,9 +438,9 @@ void epoll_conn_closing(struct conn *c, int fd)
         // on Shunt's own TCP the copies keep what the closed number had, up to the last one
         if (!conn_has_twin(c) ? copies && !w->dormant : w->fd != fd)
             continue;
-        if (copies && w->raised && !w->dormant) {
+        if (copies && (w->raised || w->shot) && !w->dormant) {
+            abandoned |= w->raised;
             abandon_watch(w);
-            abandoned = true;
         } else {
             close_watch(w);
         }

@@ -78,19 +78,51 @@ void watch_drop_bell(struct epoll_watch *w)
 
 // ---- up and down ----
 
+// What an event of w says while it is not raised.
+static uint64_t own_data(struct epoll_watch *w, bool bare)
+{
+    w->shot = bare || w->set->common || !(w->events & EPOLLONESHOT) ? 0 : w->shot % TAG_SHOTS + 1;
+    if (!w->shot)
+        return w->data;
+    w->set->tagged = true;
+    said_tagged(w);
+    return tag_of(w, TAG_SHOT);
+}
+
+int watch_own(struct epoll_watch *w, int op)
+{
+    uint64_t data = own_data(w, false);
+
+    return set_ctl(w->set, op, w->fd, w->events, data);
+}
+
+int watch_restore(struct epoll_watch *w, bool bare)
+{
+    int err;
+
+    w->shot = 0;
+    if (!said_settle(w))
+        return 0;
+    do
+        err = replace(w, w->events, own_data(w, bare));
+    while (!err && said_changed(w));
+    return err;
+}
+
 int watch_raise(struct epoll_watch *w)
 {
     struct epoll_set *s = w->set;
     int err;
 
     s->tagged = true; // before a thread can be handed a tag
+    said_tagged(w);
     w->twin = twin_wish(w);
     err = replace(w, w->twin, tag_of(w, TAG_TWIN));
     if (err)
         return err;
     err = add_bell(w);
     if (err) {
-        replace(w, w->events, w->data);
+        replace(w, w->events, own_data(w, false));
         return err;
     }
     list_del(&w->node);
@@ -104,15 +136,16 @@ int watch_raise(struct epoll_watch *w)
     return 0;
 }
 
-void watch_lower(struct epoll_watch *w, bool quiet)
+void watch_lower(struct epoll_watch *w, bool bare)
 {
     struct epoll_set *s = w->set;
 
-    if (!quiet) {
+    w->raised = false;
+    if (!s->inherited) {
         watch_drop_bell(w);
-        replace(w, w->events, w->data);
+        watch_restore(w, bare);
     }
-    w->raised = w->bell = false;
+    w->bell = false;
     w->conn->told_ticks = NULL;
     s->raised--;
     if (!s->raised)

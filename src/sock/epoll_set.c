@@ -11,16 +11,18 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
-// A tag is 40 random bits, known to nobody else, and 24 bits: a watch and which of its two
+// A tag is 40 random bits, known to nobody else, and 24 bits: a watch and which of its
 // registrations. A program's own data looks like one with a chance of 2^-40, and only sets that
 // have tags are asked at all.
-#define INDEX_BITS  23
-#define CHUNK_BITS  9
-#define CHUNK       (1u << CHUNK_BITS)
-#define CHUNKS      (1u << (INDEX_BITS - CHUNK_BITS))
-#define KICK_INDEX  0u // no watch has it
-#define TAG_IS_BELL (UINT64_C(1) << INDEX_BITS)
-#define KEY_SHIFT   (INDEX_BITS + 1)
+#define INDEX_BITS 21
+#define KIND_BITS  3
+#define CHUNK_BITS 9
+#define CHUNK      (1u << CHUNK_BITS)
+#define CHUNKS     (1u << (INDEX_BITS - CHUNK_BITS))
+#define KICK_INDEX 0u // no watch has it
+#define KEY_SHIFT  (INDEX_BITS + KIND_BITS)
+
+enum { KIND_TWIN, KIND_BELL, KIND_SHOT }; // and as many more as TAG_SHOTS says
 
 struct sock_lock epoll_lock;
 struct list epoll_sets = {&epoll_sets, &epoll_sets};
@@ -95,6 +97,7 @@ struct epoll_watch *watch_new(struct epoll_set *s, struct conn *c, int fd)
     list_add_tail(&s->watches, &w->in_set);
     list_init(&w->node);
     list_add_tail(&s->waiting, &w->node);
+    said_new(w);
     epoll_drop(&s->lock);
     return w;
 }
@@ -117,6 +120,7 @@ void watch_free(struct epoll_watch *w)
     epoll_take(&s->lock);
     s->raised -= w->raised;
     w->raised = false;
+    said_free(w);
     w->set = NULL;
     list_del(&w->in_set);
     list_del(&w->node);
@@ -132,20 +136,27 @@ void watch_free(struct epoll_watch *w)
 uint64_t tag_of(const struct epoll_watch *w, enum tag_kind kind)
 {
     uint64_t index = w ? w->index : KICK_INDEX;
+    uint64_t which = kind == TAG_BELL   ? KIND_BELL
+                     : kind == TAG_SHOT ? KIND_SHOT + w->shot - 1u
+                                        : KIND_TWIN;
 
-    return key << KEY_SHIFT | (kind == TAG_BELL ? TAG_IS_BELL : 0) | index;
+    return key << KEY_SHIFT | which << INDEX_BITS | index;
 }
 
+// A registration whose watch has gone, or is another now, says nothing but "awake".
 enum tag_kind tag_read(const struct epoll_set *s, uint64_t data, struct epoll_watch **w)
 {
-    uint32_t index = data & (TAG_IS_BELL - 1);
+    uint32_t index = data & ((1u << INDEX_BITS) - 1);
+    uint32_t which = data >> INDEX_BITS & ((1u << KIND_BITS) - 1);
 
     if (data >> KEY_SHIFT != key)
         return TAG_NONE;
     *w = index == KICK_INDEX ? NULL : watch_at(index);
-    if (!*w || (*w)->set != s || !(*w)->raised)
-        return TAG_KICK; // a registration whose watch has gone says nothing but "awake"
-    return data & TAG_IS_BELL ? TAG_BELL : TAG_TWIN;
+    if (!*w || (*w)->set != s || (*w)->raised != (which < KIND_SHOT))
+        return TAG_KICK;
+    if (which >= KIND_SHOT)
+        return (*w)->shot == which - KIND_SHOT + 1 ? TAG_SHOT : TAG_KICK;
+    return which == KIND_BELL ? TAG_BELL : TAG_TWIN;
 }
 
 static void make_key(void)
@@ -205,9 +216,13 @@ static void set_free(struct epoll_set *s)
     while (!list_empty(&s->watches)) {
         struct epoll_watch *w = list_entry(s->watches.next, struct epoll_watch, in_set);
 
-        if (w->raised && s->forked && !s->inherited) {
+        if (s->forked && !s->inherited && !w->dormant) {
             epoll_take(&s->lock);
-            watch_lower(w, false);
+            if (w->raised)
+                watch_lower(w, true);
+            else
+                watch_restore(w, true);
+            w->said = NULL; // a child may want to know it still
             epoll_drop(&s->lock);
         }
         watch_free(w);

@@ -47,6 +47,9 @@ struct epoll_watch {
     bool blocked;  // was not writable at some time since the last report
     uint32_t pass; // the set's pass that looked at it last
     uint32_t index;
+    uint8_t shot;            // not raised, and ONESHOT: which of its tags the kernel has; 0: none
+    struct epoll_said *said; // what the family sees of events and data; NULL: nothing
+    uint32_t serial;         // of said
     struct list in_conn, in_set;
 };
 
@@ -71,7 +74,8 @@ struct epoll_set {
     int kick;                  // eventfd that wakes one of them; -1: not made yet
     uint64_t looked;           // ticks, when the kernel was asked last
     _Atomic uint64_t told;     // ticks, when it had nothing more to say
-    _Atomic uint64_t *mark;    // in memory that the family shares, see epoll_family.c; may be NULL
+    _Atomic uint64_t *mark;    // in the table, see epoll_family.c; NULL: there is none
+    struct epoll_table *table; // that the family shares (epoll_said.c)
     struct spin_memory spin;
     int pump[PUMPS]; // fds of the pumps that the kernel watches for this set, and 1 each
     struct list hot, waiting;
@@ -111,8 +115,9 @@ struct epoll_watch *watch_new(struct epoll_set *s, struct conn *c, int fd);
 struct epoll_watch *watch_find(struct epoll_set *s, struct conn *c, int fd);
 void watch_free(struct epoll_watch *w);
 
-// What the kernel hands back as data.
-enum tag_kind { TAG_NONE, TAG_TWIN, TAG_BELL, TAG_KICK };
+// What the kernel hands back as data. Tags of one shot are told apart from those before.
+enum tag_kind { TAG_NONE, TAG_TWIN, TAG_BELL, TAG_KICK, TAG_SHOT };
+#define TAG_SHOTS 6
 
 uint64_t tag_of(const struct epoll_watch *w, enum tag_kind kind);
 enum tag_kind tag_read(const struct epoll_set *s, uint64_t data, struct epoll_watch **w);
@@ -121,10 +126,14 @@ enum tag_kind tag_read(const struct epoll_set *s, uint64_t data, struct epoll_wa
 
 int epoll_kernel_ctl(int epfd, int op, int fd, uint32_t events, uint64_t data);
 
+// Puts the registration of a watch that is not raised into the kernel, to add or to modify (op).
+int watch_own(struct epoll_watch *w, int op);
+// The same where there is a tag, unless another process has done it. bare: for good, without a tag.
+int watch_restore(struct epoll_watch *w, bool bare);
 // Puts tags in place of the program's registration. 0, or -errno and all is as before.
 int watch_raise(struct epoll_watch *w);
-// The program's registration again; quiet: somebody else has done that in the kernel.
-void watch_lower(struct epoll_watch *w, bool quiet);
+// Not raised any more: watch_restore(), unless the set is one that another process uses.
+void watch_lower(struct epoll_watch *w, bool bare);
 void watch_drop_bell(struct epoll_watch *w);
 // Watches the twin for what the ring cannot tell now. The set's lock is enough.
 void watch_refresh(struct epoll_watch *w);
@@ -165,26 +174,52 @@ void sets_reveal(void);
 
 // ---- several processes (epoll_family.c) ----
 
-// How long to wait for the peers of connections that go back.
-#define SET_BACK_NS (300 * NS_PER_MS)
-
-// A connection in a common set goes back to the kernel. Inside, no lock held; blocks.
-void set_bring_back(struct conn *c, int fd, uint64_t deadline_ns);
+// A connection in a common set begins to go back to the kernel. Inside, no lock held.
+void set_bring_back(struct epoll_set *s, struct conn *c, int fd);
 
 // To be called when the program uses s. Inside, no lock held.
 void set_family_slow(struct epoll_set *s);
 void set_join_family(struct epoll_set *s); // under epoll_lock, when s is made, and when it goes
 void set_leave_family(struct epoll_set *s);
 
-// Why a sleep in the kernel may not last: other processes can take raised connections back.
+// ---- what the family sees (epoll_said.c); under epoll_lock or the set's lock ----
+
+void said_open(struct epoll_set *s); // s->table and s->mark; none where there is no room
+void said_close(struct epoll_set *s);
+void said_forked(void); // in the child
+
+void said_new(struct epoll_watch *w); // its set and fd are known
+void said_free(struct epoll_watch *w);
+void said_delete(struct epoll_watch *w);  // by whoever in the family; its maker frees it later
+void said_publish(struct epoll_watch *w); // events and data
+void said_tagged(struct epoll_watch *w);  // the kernel has a tag in their place from now on
+// From now on the kernel has what the program said, of which this is the last. False: it has that
+// already. Where others might say something meanwhile, the caller asks said_changed() afterwards.
+bool said_settle(struct epoll_watch *w);
+bool said_changed(struct epoll_watch *w); // and loads it
+// An event of a ONESHOT registration is about to be told: disables it. False: another process has
+// told it, or leaves that to the kernel.
+bool said_fire(struct epoll_watch *w);
+
+// For a child that begins to use a set.
+bool said_gone(const struct epoll_watch *w); // the registration is not there any more
+bool said_load(struct epoll_watch *w);       // events and data. True: the kernel has them
+// Begins with *at 0; the fd number of the set's next line, which said_is() and said_adopt() know by
+// *at then; -1: no more.
+int said_next(const struct epoll_set *s, uint32_t *at);
+bool said_is(const struct epoll_watch *w, uint32_t at);
+void said_adopt(struct epoll_watch *w, uint32_t at);
+
+// Why a sleep in the kernel may not last: other processes can take raised connections back, and of
+// those that are going no bell tells everybody.
 static inline uint64_t set_longest_ns(const struct epoll_set *s)
 {
-    return s->forked && s->raised ? 250 * NS_PER_MS : CLOCK_NEVER;
+    return s->forked && s->raised ? (s->common ? 10 : 250) * NS_PER_MS : CLOCK_NEVER;
 }
 
 static inline void set_family(struct epoll_set *s)
 {
-    if (unlikely(s->forked) && !s->common)
+    if (unlikely(s->forked) && (!s->common || s->raised))
         set_family_slow(s);
 }
 

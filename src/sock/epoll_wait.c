@@ -115,6 +115,14 @@ static void take_tagged(struct wait *w, enum tag_kind kind, struct epoll_watch *
     due(w, watch);
 }
 
+// The kernel has told of a ONESHOT registration. False: that is not for the program, see
+// said_fire().
+static bool take_shot(struct epoll_watch *watch, struct epoll_event *ev)
+{
+    ev->data.u64 = watch->data;
+    return said_fire(watch);
+}
+
 // Of n events that the kernel put behind ours, keeps the program's.
 static void sift(struct wait *w, int n)
 {
@@ -128,9 +136,9 @@ static void sift(struct wait *w, int n)
     for (int i = 0; i < n; i++) {
         enum tag_kind kind = tag_read(w->set, ev[i].data.u64, &watch);
 
-        if (kind == TAG_NONE)
+        if (kind == TAG_NONE || (kind == TAG_SHOT && take_shot(watch, &ev[i])))
             w->out.ev[w->out.n++] = ev[i];
-        else
+        else if (kind != TAG_SHOT)
             take_tagged(w, kind, watch, ev[i].events);
     }
 }

@@ -91,8 +91,6 @@ static void report(struct epoll_watch *w, uint32_t due, struct epoll_out *out)
     w->fresh = w->edge = false;
     if (due & READY_OUT)
         w->blocked = false;
-    if (w->events & EPOLLONESHOT)
-        w->events &= EPOLL_PRIVATE;
     w->idle = 0;
 }
 
@@ -159,7 +157,7 @@ void set_walk(struct epoll_set *s, struct epoll_out *out, int limit, bool first)
             continue;
         w->pass = s->pass;
         due = look(w, &held, &tail);
-        if (due) {
+        if (due && (!(w->events & EPOLLONESHOT) || said_fire(w))) {
             w->told = held;
             w->told_tail = tail;
             report(w, due, out);

@@ -10,7 +10,7 @@ libsock_la_SOURCES = \
 	src/sock/epoll.h src/sock/epoll_set.h \
 	src/sock/epoll_ctl.c \
 	src/sock/epoll_adopt.c \
-	src/sock/epoll_family.c \
+	src/sock/epoll_family.c src/sock/epoll_said.c \
 	src/sock/epoll_kernel.c \
 	src/sock/epoll_nest.c \
 	src/sock/epoll_set.c \

@@ -230,6 +230,38 @@ static void oneshot_for_the_other_direction(struct conn *c)
     REQUIRE_EQ(ep_wait(ep, c->fd, 20), 0);
 }
 
+// What was told of before the switch is not told of again after it, unless it is armed anew.
+static void oneshot_told_before_the_switch(struct conn *c)
+{
+    int ep = ep_new();
+    ep_add(ep, c->fd, EPOLLIN | EPOLLONESHOT);
+    peer_do(c, op_write, 10);
+    REQUIRE_EQ(ep_wait(ep, c->fd, 5000), EPOLLIN);
+    conn_read(c, 10);
+    conn_warm(c);
+    peer_do(c, op_write, 10);
+    conn_await(c, 10);
+    REQUIRE_EQ(ep_wait(ep, c->fd, 20), 0);
+    ep_mod(ep, c->fd, EPOLLIN | EPOLLONESHOT);
+    REQUIRE_EQ(ep_wait(ep, c->fd, 5000), EPOLLIN);
+    conn_read(c, 10);
+}
+
+static void oneshot_armed_through_the_switch(struct conn *c)
+{
+    int ep = ep_new();
+    ep_add(ep, c->fd, EPOLLIN | EPOLLONESHOT);
+    conn_warm(c);
+    while (ep_wait(ep, c->fd, 20) != 0)
+        ep_mod(ep, c->fd, EPOLLIN | EPOLLONESHOT);
+    ep_mod(ep, c->fd, EPOLLIN | EPOLLONESHOT);
+    peer_start_later(c, 30, op_write, 10);
+    REQUIRE_EQ(ep_wait(ep, c->fd, 5000), EPOLLIN);
+    REQUIRE_EQ(ep_wait(ep, c->fd, 20), 0);
+    peer_finish(c);
+    conn_read(c, 10);
+}
+
 struct pool {
     struct conn *c;
     int ep;
@@ -265,6 +297,11 @@ static void oneshot_thread_pool(struct conn *c)
     REQUIRE_EQ(peer_do(c, op_write, 2 * MIB), 2 * MIB);
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)
         REQUIRE_EQ(pthread_join(threads[i], NULL), 0);
+}
+
+static void oneshot_thread_pool_through_the_switch(struct conn *c)
+{
+    oneshot_thread_pool(c);
 }
 
 static void exclusive_wakes_somebody(struct conn *c)
@@ -308,7 +345,10 @@ static const struct sock_case cases[] = {
     CASE(oneshot_fires_once),
     CASE(oneshot_arms_again),
     CASE(oneshot_for_the_other_direction),
+    CASE(oneshot_told_before_the_switch, .flags = SOCK_COLD),
+    CASE(oneshot_armed_through_the_switch, .flags = SOCK_COLD),
     CASE(oneshot_thread_pool),
+    CASE(oneshot_thread_pool_through_the_switch, .flags = SOCK_COLD),
     CASE(exclusive_wakes_somebody),
     CASE(exclusive_errors),
 };

@@ -3,6 +3,7 @@
 #include "common/epoll.h"
 
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/select.h>
 
 static void set_in_a_set(struct conn *c)
@@ -167,6 +168,127 @@ static int events_of(pid_t pid)
     return WEXITSTATUS(status);
 }
 
+// One arrival, one report, whoever waits; any process may arm it again.
+static void oneshot_across_fork(struct conn *c)
+{
+    struct epoll_event ev;
+    int ep = ep_new();
+    ep_add(ep, c->fd, EPOLLIN | EPOLLONESHOT);
+    pid_t pid = child_that_waits(ep, 1500);
+    peer_start_later(c, 100, op_write, 5);
+    REQUIRE_EQ(epoll_wait(ep, &ev, 1, 1500) + events_of(pid), 1);
+    peer_finish(c);
+    REQUIRE_EQ(epoll_wait(ep, &ev, 1, 20), 0);
+    pid = fork();
+    if (pid == 0) {
+        ep_mod(ep, c->fd, EPOLLIN | EPOLLONESHOT);
+        _exit(0);
+    }
+    REQUIRE_EQ(events_of(pid), 0);
+    REQUIRE_EQ(ep_wait(ep, c->fd, 5000), EPOLLIN);
+    pid = child_that_waits(ep, 20);
+    REQUIRE_EQ(events_of(pid), 0);
+    conn_read(c, 5);
+}
+
+// What the parent says of a registration after the fork holds for the child as well.
+static void changed_by_the_parent_after_fork(struct conn *c)
+{
+    struct epoll_event ev;
+    int ep = ep_new(), go[2];
+    REQUIRE_EQ(pipe(go), 0);
+    ep_add(ep, c->fd, EPOLLIN);
+    pid_t pid = fork();
+    if (pid == 0) {
+        REQUIRE_EQ(read(go[0], &ev, 1), 1);
+        REQUIRE_EQ(epoll_wait(ep, &ev, 1, 5000), 1);
+        _exit(ev.data.u64 == 77 && ev.events == EPOLLOUT ? 0 : 1);
+    }
+    ev = (struct epoll_event){.events = EPOLLOUT, .data.u64 = 77};
+    REQUIRE_EQ(epoll_ctl(ep, EPOLL_CTL_MOD, c->fd, &ev), 0);
+    REQUIRE_EQ(write(go[1], &ev, 1), 1);
+    REQUIRE_EQ(events_of(pid), 0);
+    REQUIRE(close(go[0]) == 0 && close(go[1]) == 0);
+}
+
+// So does what it adds, and what it takes out.
+static void added_by_the_parent_after_fork(struct conn *c)
+{
+    struct epoll_event ev;
+    struct conn other;
+    int ep = ep_new(), go[2];
+    REQUIRE_EQ(pipe(go), 0);
+    conn_open(&other, SOCK_PROC);
+    conn_warm(&other);
+    ep_add(ep, other.fd, EPOLLIN);
+    pid_t pid = fork();
+    if (pid == 0) {
+        REQUIRE_EQ(read(go[0], &ev, 1), 1);
+        REQUIRE_EQ(epoll_wait(ep, &ev, 1, 5000), 1);
+        _exit(ev.data.u64 == (uint64_t)c->fd && ev.events == EPOLLIN ? 0 : 1);
+    }
+    ep_add(ep, c->fd, EPOLLIN);
+    REQUIRE_EQ(ep_ctl(ep, EPOLL_CTL_DEL, other.fd, 0), 0);
+    peer_do(&other, op_write, 5);
+    peer_do(c, op_write, 5);
+    REQUIRE_EQ(write(go[1], &ev, 1), 1);
+    REQUIRE_EQ(events_of(pid), 0);
+    REQUIRE_EQ(ep_wait(ep, c->fd, 5000), EPOLLIN);
+    conn_read(c, 5);
+    conn_read(&other, 5);
+    conn_end(&other);
+    REQUIRE(close(go[0]) == 0 && close(go[1]) == 0);
+}
+
+// In a set that two processes use each may take out what the other put in, and the reverse.
+static void taken_out_by_the_child(struct conn *c)
+{
+    int ep = ep_new();
+    ep_add(ep, c->fd, EPOLLIN);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(ep_ctl(ep, EPOLL_CTL_DEL, c->fd, 0) != 0);
+    REQUIRE_EQ(events_of(pid), 0);
+    REQUIRE_ERRNO(ep_ctl(ep, EPOLL_CTL_MOD, c->fd, EPOLLIN), ENOENT);
+    ep_add(ep, c->fd, EPOLLIN);
+    REQUIRE_ERRNO(ep_ctl(ep, EPOLL_CTL_ADD, c->fd, EPOLLIN), EEXIST);
+    peer_start_later(c, 30, op_write, 5);
+    REQUIRE_EQ(ep_wait(ep, c->fd, 5000), EPOLLIN);
+    peer_finish(c);
+    conn_read(c, 5);
+}
+
+// The maker changes the set after the fork, and is gone when its child begins to use it.
+static void left_to_the_child(struct conn *c)
+{
+    int go[2], status;
+    REQUIRE_EQ(pipe(go), 0);
+    REQUIRE_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+    pid_t maker = fork();
+    if (maker == 0) {
+        int ep = ep_new();
+        ep_add(ep, c->fd, EPOLLOUT);
+        if (fork() == 0) {
+            REQUIRE_EQ(read(go[0], &status, 1), 1);
+            for (int i = 0; i < 3; i++)
+                REQUIRE_EQ(ep_wait(ep, c->fd, 5000), EPOLLIN);
+            conn_read(c, 5);
+            conn_warm(c); // and it is switched still
+            _exit((int)ep_wait(ep, c->fd, 20));
+        }
+        ep_mod(ep, c->fd, EPOLLIN);
+        _exit(0);
+    }
+    REQUIRE_EQ(waitpid(maker, &status, 0), maker);
+    REQUIRE_EQ(status, 0);
+    peer_do(c, op_write, 5);
+    REQUIRE_EQ(write(go[1], "", 1), 1);
+    REQUIRE(waitpid(-1, &status, 0) > 0);
+    REQUIRE_EQ(status, 0);
+    REQUIRE(close(go[0]) == 0 && close(go[1]) == 0);
+    conn_close(c);
+}
+
 static void exclusive_across_fork(struct conn *c)
 {
     struct epoll_event ev;
@@ -307,6 +429,11 @@ static const struct sock_case cases[] = {
     CASE(threads_wait_in_one_set),
     CASE(child_waits_in_the_parents_set),
     CASE(both_wait_in_one_set),
+    CASE(oneshot_across_fork),
+    CASE(changed_by_the_parent_after_fork),
+    CASE(added_by_the_parent_after_fork),
+    CASE(taken_out_by_the_child),
+    CASE(left_to_the_child, .flags = SOCK_NO_THREAD),
     CASE(exclusive_across_fork),
     CASE(nested_across_fork),
     CASE(child_adds_for_the_parent),
