@@ -32,9 +32,9 @@ static int check(int argc, char **argv)
 const struct cli_command cli_check = {
     .name = "check",
     .usage = "FILE",
-    .summary = "Finds every mistake in a shunt.conf",
-    .details = "Each line is FILE:LINE: error: or warning:, what is wrong and what is accepted.\n"
-               "A rule that can never match is a warning. Exits with 0 when there is no error,\n"
-               "else with 1.\n",
+    .summary = "Reports every mistake in a shunt.conf",
+    .details =
+        "Each line is FILE:LINE: error: or warning:, what is wrong, and what is accepted. A rule\n"
+        "that can never match gets a warning. The exit status is 1 if there are errors, else 0.\n",
     .run = check,
 };

@@ -238,18 +238,18 @@ static int read_question(int argc, char **argv, struct question *q)
     int option;
 
     if (argc < 2 || (strcmp(argv[1], "connect") && strcmp(argv[1], "accept")))
-        return cli_usage(&cli_explain, "connect or accept?");
+        return cli_usage(&cli_explain, "the first argument must be connect or accept");
     q->facts.role = strcmp(argv[1], "connect") ? POLICY_SERVER : POLICY_CLIENT;
     argc--, argv++;
     while ((option = getopt_long(argc, argv, "+c:", options, NULL)) != -1) {
         if (option == '?')
-            return cli_usage(&cli_explain, "this is not how it is called");
+            return cli_usage(&cli_explain, "bad option");
         wrong = take_option(q, option, optarg);
         if (wrong)
             return cli_usage(&cli_explain, "'%s': %s", optarg, wrong);
     }
     if (optind < argc)
-        return cli_usage(&cli_explain, "what is '%s'?", argv[optind]);
+        return cli_usage(&cli_explain, "unexpected argument '%s'", argv[optind]);
     if (!q->facts.program || !q->facts.remote)
         return cli_usage(&cli_explain, "--program and --remote are needed");
     return CLI_OK;
@@ -274,9 +274,11 @@ const struct cli_command cli_explain = {
     .usage = "connect|accept --program PROGRAM --remote ADDRESS:PORT [--local ADDRESS[:PORT]]\n"
              "                     [--user USER] [--interface NAME] [-c FILE]",
     .summary = "Tells which rule would decide about a connection, and why",
-    .details = "Nothing is connected. PROGRAM is a file name or a path; rules that ask for a path\n"
-               "match only if one is given. Without --local, connect takes the address that the\n"
-               "kernel would choose. Without -c the file is what SHUNT_CONFIG says, else the\n"
-               "system's. For each lane it says whether this host could use it at this moment.\n",
+    .details =
+        "For each lane of the rule it also tells whether this host could use it now. No "
+        "connection\n"
+        "is made. PROGRAM is a file name or a path; rules with a path match only a path. --local\n"
+        "defaults, for connect, to the address that the kernel would choose; -c to SHUNT_CONFIG,\n"
+        "else the system's file.\n",
     .run = explain,
 };

@@ -35,12 +35,14 @@ int cli_usage(const struct cli_command *command, const char *fmt, ...)
 
 static int help(void)
 {
-    puts("usage: shunt COMMAND [ARGUMENTS]\n"
-         "\n"
-         "Moves the TCP connections of unmodified programs onto faster lanes.\n");
+    puts(
+        "usage: shunt COMMAND [ARGUMENTS]\n"
+        "\n"
+        "Moves the TCP connections of unmodified programs onto faster lanes: shared memory, RDMA,\n"
+        "user-space TCP.\n");
     for (size_t i = 0; commands[i]; i++)
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    puts("\n`shunt COMMAND --help` tells more; so does shunt(1). The rules are in shunt.conf(5).");
+    puts("\nSee `shunt COMMAND --help`, shunt(1), and shunt.conf(5) for the rules.");
     return CLI_OK;
 }
 
@@ -58,7 +60,7 @@ int main(int argc, char **argv)
     if (argc > 0 && !strcmp(argv[0], "shuntd")) // as `shunt run` starts its private one
         return daemon_main(argc, argv);
     if (argc < 2) {
-        fputs("shunt: no command; `shunt --help` lists them\n", stderr);
+        fputs("shunt: no command; see `shunt --help`\n", stderr);
         return CLI_USAGE;
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
@@ -69,7 +71,7 @@ int main(int argc, char **argv)
     }
     command = command_named(argv[1]);
     if (!command) {
-        fprintf(stderr, "shunt: '%s' is no command; `shunt --help` lists them\n", argv[1]);
+        fprintf(stderr, "shunt: '%s' is not a command; see `shunt --help`\n", argv[1]);
         return CLI_USAGE;
     }
     if (argc > 2 && !strcmp(argv[2], "--help"))

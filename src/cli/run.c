@@ -55,14 +55,14 @@ static int parse(struct run *r, int argc, char **argv)
             r->verbose = true;
             break;
         default:
-            return cli_usage(&cli_run, "-%c is no option, or lacks its argument", optopt);
+            return cli_usage(&cli_run, "-%c is not an option, or lacks its argument", optopt);
         }
     }
     r->command = argv + optind;
     if (!r->command[0])
         return cli_usage(&cli_run, "no command");
     if (r->profile && !is_profile(r->profile))
-        return cli_usage(&cli_run, "'%s' is no profile: latency, balanced or quiet", r->profile);
+        return cli_usage(&cli_run, "'%s' is not a profile: latency, balanced or quiet", r->profile);
     return CLI_OK;
 }
 
@@ -221,15 +221,15 @@ static int run(int argc, char **argv)
 const struct cli_command cli_run = {
     .name = "run",
     .usage = "[-p PROFILE] [-c FILE] [-v] [--] COMMAND [ARGUMENT...]",
-    .summary = "Runs a program with its TCP connections on the fastest lane",
+    .summary = "Runs a program with its TCP connections on the fastest lane that works",
     .details =
-        "  -p PROFILE  latency, balanced or quiet, in the place of the config's\n"
-        "  -c FILE     this shunt.conf instead of " POLICY_PATH "\n"
-        "  -v          says on stderr what Shunt does (SHUNT_LOG=info)\n"
+        "  -p PROFILE  latency, balanced or quiet; overrides the profile of the file\n"
+        "  -c FILE     the rules (default: SHUNT_CONFIG, else " POLICY_PATH ")\n"
+        "  -v          print on stderr what happens to each connection (SHUNT_LOG=info)\n"
         "\n"
-        "Uses the shuntd that runs, or starts one for this user that ends with its last program.\n"
-        "Whatever Shunt cannot do, the program runs on kernel TCP. Exits as the program does, or\n"
-        "with 125 if Shunt is not installed properly, 126 if the program cannot be run, 127 if\n"
-        "there is none.\n",
+        "If no shuntd answers, starts a private one that exits after its last program. Whatever\n"
+        "goes wrong, the program still runs, on kernel TCP. The exit status is the program's, or\n"
+        "125 if Shunt is not installed properly, 126 if the program cannot be executed, 127 if it\n"
+        "does not exist.\n",
     .run = run,
 };

@@ -34,9 +34,9 @@ static int parse(struct options *o, int argc, char **argv)
         else if (c == 'w')
             o->watch = true;
         else
-            return cli_usage(&cli_stat, "'%s' is no option", argv[optind - 1]);
+            return cli_usage(&cli_stat, "'%s' is not an option", argv[optind - 1]);
     }
-    return optind < argc ? cli_usage(&cli_stat, "'%s' is too much", argv[optind]) : CLI_OK;
+    return optind < argc ? cli_usage(&cli_stat, "unexpected argument '%s'", argv[optind]) : CLI_OK;
 }
 
 // The terminal's width; 0: there is no terminal, and no limit.
@@ -90,11 +90,12 @@ static int stat(int argc, char **argv)
 const struct cli_command cli_stat = {
     .name = "stat",
     .usage = "[--json] [--watch]",
-    .summary = "Shows all connections: lane each way, rule, reason, bytes, waits",
-    .details = "  --json   one JSON object: {\"connections\": [...], \"shuntd\": {...}}\n"
-               "  --watch  again every second; with --json one object a line\n"
-               "\n"
-               "Root sees everybody's connections, others their own. shunt(1) explains the names.\n"
-               "Exits with 1 where no shuntd is running.\n",
+    .summary = "Shows every connection: lane each way, rule, reason, bytes, waits",
+    .details =
+        "  --json   print one JSON object: {\"connections\": [...], \"shuntd\": {...}}\n"
+        "  --watch  repeat every second; with --json, one object a line\n"
+        "\n"
+        "Root sees the connections of all users, others their own. shunt(1) explains the names.\n"
+        "The exit status is 1 if no shuntd is running.\n",
     .run = stat,
 };

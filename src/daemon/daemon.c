@@ -230,10 +230,14 @@ static int run(struct daemon *d)
 
 static const char usage[] =
     "usage: shuntd [--private] [--socket PATH] [-c FILE] [-v]\n"
-    "  --private      end when nobody has needed it for 5 seconds\n"
-    "  --socket PATH  listen there (default: SHUNT_SOCKET, or the usual place of this user)\n"
-    "  -c FILE        read the budgets and the agent section from this shunt.conf\n"
-    "  -v             say what it does, on stderr\n";
+    "\n"
+    "Brings together the two ends of connections under Shunt; see shuntd(8).\n"
+    "\n"
+    "  --private      exit after 5 seconds without use\n"
+    "  --socket PATH  listen on this socket (default: SHUNT_SOCKET, else daemon_socket of the\n"
+    "                 file, else the usual place of this user)\n"
+    "  -c FILE        read the budgets and the sections agent and tcp from this shunt.conf\n"
+    "  -v             log on stderr what it does\n";
 
 // 0, or the exit status plus 1.
 static int parse(struct options *o, int argc, char **argv)
@@ -286,7 +290,7 @@ static const struct policy *load_policy(const struct options *o)
     int err = path ? policy_load(path, &policy, &report) : -ENOENT;
 
     if (err && path)
-        log_error("%s: %s; shuntd goes on with the defaults, and speaks with no other host", path,
+        log_error("%s: %s; shuntd uses the defaults, and talks to no other host", path,
                   report.n_errors ? "it has mistakes" : err_text(err));
     policy_report_fini(&report);
     return err ? policy_default() : policy;

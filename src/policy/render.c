@@ -36,7 +36,7 @@ static void conf_option(FILE *out, const struct option *option, const char *inde
     wrap(out, prefix, option->text);
     fprintf(out, "%s# Accepted: %s.\n", indent, schema_accepts(option, accepts, sizeof accepts));
     if (option->by_profile) {
-        fprintf(out, "%s# Preset by the profile:", indent);
+        fprintf(out, "%s# Default by profile:", indent);
         for (enum policy_profile p = POLICY_LATENCY; p <= POLICY_QUIET; p++)
             fprintf(out, " %s %s%s", policy_profile_name(p),
                     schema_default(option, p, value, sizeof value), p < POLICY_QUIET ? "," : ".\n");
@@ -48,13 +48,12 @@ static void conf_option(FILE *out, const struct option *option, const char *inde
 static const char conf_head[] =
     "# SPDX-License-Identifier: BSD-2-Clause\n"
     "# shunt.conf: which TCP connections leave kernel TCP for a faster lane, and how.\n"
-    "# Every option is here, commented out. It shows its default, or an example where it has "
-    "none.\n"
-    "# `shunt check FILE` finds mistakes, `shunt explain` tells which rule decides; see also\n"
-    "# shunt.conf(5).\n\n";
+    "# Every option is listed, commented out, with its default, or with an example if it has no\n"
+    "# default. `shunt check FILE` finds mistakes, `shunt explain` tells which rule decides, and\n"
+    "# shunt.conf(5) is the manual.\n\n";
 
 static const char conf_examples[] =
-    "  # A few rules, to take up or to change. Between two rules stands a comma.\n"
+    "  # A few rules to start from. Rules are separated by commas.\n"
     "  #{ name = \"ssh stays out\"; port = 22; action = \"forbid\"; },\n"
     "  #{ name = \"cache\"; program = \"redis-*\"; role = \"server\"; local = \"*:6379\"; },\n"
     "  #{ name = \"engine\"; role = \"client\"; remote = \"10.1.0.0/16:9000-9100\";\n"
@@ -83,7 +82,7 @@ void render_conf(FILE *out)
     conf_group(out, OPT_DEFAULTS, IN_DEFAULTS);
     wrap(out, "#", policy_schema[OPT_RULES].text);
     wrap(out, "#",
-         "Beside the keys below a rule may have a profile, and all that stands in defaults.");
+         "Beside the match keys below, a rule may set a profile and every option of defaults.");
     fputs("rules = (\n", out);
     for (enum option_id id = OPT_NAME; id <= OPT_INTERFACE; id++)
         conf_option(out, &policy_schema[id], "  ");
@@ -146,32 +145,42 @@ static const char man_head[] =
     ".SH NAME\n"
     "shunt.conf \\- which TCP connections leave kernel TCP for a faster lane\n"
     ".SH DESCRIPTION\n"
-    "The file holds settings of the form\n"
-    ".IR \"key \" = \" value\" ;\n"
-    "in the language of libconfig: text stands in \"quotes\", groups in { braces }, lists of "
-    "groups\n"
-    "in ( parentheses ), arrays in [ brackets ]; a comment begins with # or // and ends with the\n"
-    "line. A number above 2147483647 takes an L behind it. An\n"
-    ".B @include \"FILE\"\n"
-    "takes in another file, which is looked for beside this one.\n"
+    "A\n"
+    ".I lane\n"
+    "is a faster path for the bytes of a TCP connection: shared memory, RDMA, or user-space TCP; "
+    "see\n"
+    ".BR shunt (1).\n"
+    "This file says which connections may use which lane.\n"
     ".PP\n"
-    "For each connection the rules are tried in their order, and the first one that matches\n"
-    "decides. A rule matches when every match key that it has does; a rule without any matches\n"
-    "everything. What the deciding rule leaves out comes, in this order, from the profile that it\n"
-    "names, from the\n"
+    "It consists of settings of the form\n"
+    ".IR \"key \" = \" value\" ;\n"
+    "in the syntax of libconfig: strings in \"quotes\", groups in { braces }, lists of groups in\n"
+    "( parentheses ), arrays in [ brackets ]; comments start with # or // and extend to the end of "
+    "the\n"
+    "line. Numbers above 2147483647 need the suffix L.\n"
+    ".B @include \\(dqFILE\\(dq\n"
+    "includes another file, relative to the directory of this one.\n"
+    ".PP\n"
+    "The rules are tried in order for each connection, and the first one that matches decides. A "
+    "rule\n"
+    "matches if all of its match keys do; a rule without match keys matches everything. A value "
+    "that\n"
+    "the deciding rule leaves out is taken from the first of these that has it: the profile named "
+    "in\n"
+    "the rule, the\n"
     ".B defaults\n"
-    "section, from the profile of the file, and from the defaults given below. No rule means that\n"
+    "section, the profile of the file, and the built-in default given below. If no rule matches, "
     "the\n"
     ".B defaults\n"
     "section decides.\n"
     ".PP\n"
-    "A program reads the file when it starts. A file with a mistake is not used at all: the "
-    "program\n"
-    "runs on kernel TCP and says so once on standard error, unless\n"
+    "A program reads the file when it starts. If the file has a mistake, it is ignored as a whole: "
+    "the\n"
+    "program runs on kernel TCP and prints one line on standard error, unless\n"
     ".B SHUNT_LOG=quiet\n"
     "is set.\n"
     ".B shunt check\n"
-    "lists every mistake.\n";
+    "reports every mistake.\n";
 
 static const char man_tail[] =
     ".SH EXAMPLE\n"
@@ -183,15 +192,16 @@ static const char man_tail[] =
     ");\n"
     ".fi\n"
     ".SH SEE ALSO\n"
-    ".BR shunt (1)\n";
+    ".BR shunt (1),\n"
+    ".BR shuntd (8)\n";
 
 void render_man(FILE *out)
 {
     fputs(man_head, out);
-    man_section(out, "SETTINGS OF THE FILE", OPT_PROFILE, OPT_RULES);
-    man_section(out, "MATCH KEYS OF A RULE", OPT_NAME, OPT_INTERFACE);
-    man_section(out, "WHAT A RULE OR THE DEFAULTS SAY", OPT_ACTION, OPT_CROSS_USER);
-    man_section(out, "WHAT THE AGENT SECTION SAYS", OPT_AGENT_PEERS, OPT_AGENT_LOST);
-    man_section(out, "WHAT THE TCP SECTION SAYS", OPT_TCP_QUEUE, OPT_TCP_DELAY);
+    man_section(out, "GLOBAL SETTINGS", OPT_PROFILE, OPT_RULES);
+    man_section(out, "RULES: MATCH KEYS", OPT_NAME, OPT_INTERFACE);
+    man_section(out, "RULES AND DEFAULTS: OUTCOME", OPT_ACTION, OPT_CROSS_USER);
+    man_section(out, "AGENT SECTION", OPT_AGENT_PEERS, OPT_AGENT_LOST);
+    man_section(out, "TCP SECTION", OPT_TCP_QUEUE, OPT_TCP_DELAY);
     fputs(man_tail, out);
 }

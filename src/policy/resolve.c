@@ -21,7 +21,7 @@ void resolve_environment(struct value_set *file)
             file->value[OPT_PROFILE].num = i;
             return;
         }
-    log_error("SHUNT_PROFILE: \"%s\" is no profile: latency, balanced or quiet", named);
+    log_error("SHUNT_PROFILE: \"%s\" is not a profile: latency, balanced or quiet", named);
 }
 
 static const union value *value_or_default(const struct value_set *set, enum option_id id)

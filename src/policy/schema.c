@@ -20,25 +20,28 @@ const struct option policy_schema[OPT_COUNT] = {
                      .scopes = IN_FILE | IN_RULE,
                      .words = profiles,
                      .fallback.num = POLICY_BALANCED,
-                     .text = "What to trade processor time for: \"latency\" spins long and moves a "
-                             "connection at once, \"balanced\" spins briefly and leaves short "
-                             "connections alone, \"quiet\" never spins. It presets spin_us and "
-                             "after_bytes. SHUNT_PROFILE and `shunt run -p` go before the "
-                             "file's, but not before a rule's."},
+                     .text = "How much CPU time to spend on latency: \"latency\" spins for "
+                             "a long time and moves a connection at once, \"balanced\" "
+                             "spins briefly and leaves short connections alone, \"quiet\" "
+                             "never spins. The profile sets the defaults of spin_us and "
+                             "after_bytes. SHUNT_PROFILE and `shunt run -p` override the "
+                             "value given for the file, but not one given in a rule."},
     [OPT_LOG] = {.name = "log",
                  .type = TYPE_WORD,
                  .scopes = IN_FILE,
                  .words = levels,
                  .fallback.num = LOG_ERROR,
-                 .text = "The least that is worth a line on standard error. SHUNT_LOG and "
-                         "`shunt run -v` go before it. With \"quiet\" nothing is ever said."},
+                 .text = "The least severe message to print on standard error. "
+                         "SHUNT_LOG and `shunt run -v` override it. \"quiet\" prints "
+                         "nothing at all."},
     [OPT_DAEMON_SOCKET] = {.name = "daemon_socket",
                            .type = TYPE_PATH,
                            .scopes = IN_FILE,
                            .sample = "\"/run/shunt/shuntd.sock\"",
-                           .text = "Where programs look for shuntd. Without it: what SHUNT_SOCKET "
-                                   "says, else the system's, else the user's own, which "
-                                   "`shunt run` starts."},
+                           .text = "The socket on which programs look for shuntd. The default "
+                                   "is the value of SHUNT_SOCKET, else the system's socket, "
+                                   "else that of the user's private shuntd, which `shunt run` "
+                                   "starts."},
     [OPT_RING_BUDGET] = {.name = "ring_budget_bytes",
                          .type = TYPE_INT,
                          .scopes = IN_FILE,
@@ -46,53 +49,54 @@ const struct option policy_schema[OPT_COUNT] = {
                          .min = 0,
                          .max = INT64_C(1) << 40,
                          .fallback.num = INT64_C(1) << 30,
-                         .text = "Ring memory that the channels of one user may hold together. "
-                                 "Where it is used up, new connections stay on kernel TCP."},
+                         .text = "Upper limit of the ring memory of all channels of one "
+                                 "user. Connections beyond it stay on kernel TCP."},
     [OPT_CHANNEL_BUDGET] = {.name = "channel_budget",
                             .type = TYPE_INT,
                             .scopes = IN_FILE,
                             .min = 0,
                             .max = 1 << 20,
                             .fallback.num = 4096,
-                            .text = "Channels that one user may have at a time. Beyond it, new "
-                                    "connections stay on kernel TCP."},
+                            .text = "Upper limit of the number of channels of one user. "
+                                    "Connections beyond it stay on kernel TCP."},
     [OPT_AGENT] = {.name = "agent",
                    .type = TYPE_GROUP,
                    .scopes = IN_FILE,
-                   .text = "How shuntd finds the shuntds of other hosts, so that connections "
-                           "between two hosts can move to lane \"rdma\". shuntd reads it when it "
-                           "starts. Without peers it speaks with no other host."},
+                   .text = "How shuntd finds the shuntd of other hosts, so that "
+                           "connections between hosts can move to lane \"rdma\". Read "
+                           "when shuntd starts. Without peers, shuntd talks to no "
+                           "other host."},
     [OPT_TCP] = {.name = "tcp",
                  .type = TYPE_GROUP,
                  .scopes = IN_FILE,
-                 .text = "How shuntd makes the queues of lane \"tcp\". It reads this when it "
-                         "starts. What is not the queue alone is for tests and for debugging: all "
-                         "connections of the lane suffer it."},
+                 .text = "The raw Ethernet queues of lane \"tcp\". Read when shuntd "
+                         "starts. All keys but \"queue\" are for tests and debugging, "
+                         "and affect every connection of the lane."},
     [OPT_DEFAULTS] = {.name = "defaults",
                       .type = TYPE_GROUP,
                       .scopes = IN_FILE,
-                      .text = "What holds for a connection that no rule matches, and what a rule "
-                              "leaves out. A profile that a rule names for itself goes before "
-                              "the values given here."},
+                      .text = "Applies to connections that no rule matches, and to "
+                              "whatever a rule leaves out. A profile set in a rule takes "
+                              "precedence over spin_us and after_bytes given here."},
     [OPT_RULES] = {.name = "rules",
                    .type = TYPE_RULES,
                    .scopes = IN_FILE,
-                   .text = "The first rule that matches a connection decides. A rule matches when "
-                           "all the match keys that it has do."},
+                   .text = "The first rule that matches a connection decides. A rule "
+                           "matches if all of its match keys do."},
     [OPT_NAME] = {.name = "name",
                   .type = TYPE_TEXT,
                   .scopes = IN_RULE,
                   .sample = "\"cache\"",
-                  .text = "What `shunt stat`, `shunt explain` and the log call the rule. Without "
-                          "one it goes by its place, as in \"rule 3\"."},
+                  .text = "The name of the rule in `shunt stat`, `shunt explain` and "
+                          "the log. The default is its position, as in \"rule 3\"."},
     [OPT_PROGRAM] = {.name = "program",
                      .type = TYPE_GLOB,
                      .scopes = IN_RULE,
                      .is_match = true,
                      .sample = "\"redis-*\"",
-                     .text = "Shell pattern of the program: the path of its executable if the "
-                             "pattern has a '/', else the name that it was started as. '*' takes "
-                             "'/' as well."},
+                     .text = "A shell pattern. If it contains a '/' it is matched "
+                             "against the path of the executable, else against the name "
+                             "under which the program was started. '*' matches '/' too."},
     [OPT_USER] = {.name = "user",
                   .type = TYPE_USER,
                   .scopes = IN_RULE,
@@ -100,28 +104,30 @@ const struct option policy_schema[OPT_COUNT] = {
                   .min = 0,
                   .max = UINT32_MAX - 1,
                   .sample = "\"trade\"",
-                  .text = "The effective user of the process, as a name or a number."},
+                  .text = "The effective user of the process, by name or number."},
     [OPT_ROLE] = {.name = "role",
                   .type = TYPE_WORD,
                   .scopes = IN_RULE,
                   .is_match = true,
                   .words = roles,
                   .sample = "\"server\"",
-                  .text = "\"client\": the end that called connect(2). \"server\": the end that "
-                          "accepted."},
+                  .text = "\"client\": the end that called connect(2). \"server\": the "
+                          "end that accepted the connection."},
     [OPT_LOCAL] = {.name = "local",
                    .type = TYPE_ENDPOINT,
                    .scopes = IN_RULE,
                    .is_match = true,
                    .sample = "\"*:6379\"",
-                   .text = "The address and port of this end: ADDRESS[/LENGTH][:PORT[-PORT]]. IPv6 "
-                           "goes in brackets; * is any address of either family."},
+                   .text = "Address and port of this end: "
+                           "ADDRESS[/LENGTH][:PORT[-PORT]]. IPv6 addresses are written "
+                           "in brackets; * is any address of either family."},
     [OPT_REMOTE] = {.name = "remote",
                     .type = TYPE_ENDPOINT,
                     .scopes = IN_RULE,
                     .is_match = true,
                     .sample = "\"10.1.0.0/16:9000-9100\"",
-                    .text = "The address and port of the other end, written like local."},
+                    .text = "Address and port of the other end, in the same form as "
+                            "local."},
     [OPT_PORT] = {.name = "port",
                   .type = TYPE_PORT,
                   .scopes = IN_RULE,
@@ -129,33 +135,33 @@ const struct option policy_schema[OPT_COUNT] = {
                   .min = 1,
                   .max = UINT16_MAX,
                   .sample = "22",
-                  .text = "The port of either end: a number, or a range as in \"9000-9100\"."},
+                  .text = "The port of either end: a number, or a range as in "
+                          "\"9000-9100\"."},
     [OPT_INTERFACE] = {.name = "interface",
                        .type = TYPE_GLOB,
                        .scopes = IN_RULE,
                        .is_match = true,
                        .sample = "\"eth*\"",
-                       .text = "Shell pattern of the name of the interface that holds the local "
-                               "address."},
+                       .text = "A shell pattern for the name of the interface that has the "
+                               "local address."},
     [OPT_ACTION] = {.name = "action",
                     .type = TYPE_WORD,
                     .scopes = IN_DEFAULTS | IN_RULE,
                     .words = actions,
                     .fallback.num = POLICY_PREFER,
-                    .text =
-                        "\"prefer\": use the first lane that works, else kernel TCP. "
-                        "\"require\": without a lane connect(2) fails with ECONNREFUSED, and an "
-                        "accepted connection is closed at the deadline. \"forbid\": leave the "
-                        "connection to the kernel."},
+                    .text = "\"prefer\": use the first lane that works, else kernel TCP. "
+                            "\"require\": if no lane works, connect(2) fails with "
+                            "ECONNREFUSED, and an accepted connection is closed after "
+                            "deadline_ms. \"forbid\": leave the connection on kernel TCP."},
     [OPT_LANES] = {.name = "lanes",
                    .type = TYPE_LANES,
                    .scopes = IN_DEFAULTS | IN_RULE,
                    .words = lanes,
                    .fallback.lanes = {2, {POLICY_LANE_SHM, POLICY_LANE_RDMA}},
-                   .text =
-                       "The lanes to try, best first. \"shm\": memory shared on this host. "
-                       "\"rdma\": an RDMA network. \"tcp\": TCP in user space, only where it is "
-                       "named. \"kernel\": stay on kernel TCP."},
+                   .text = "The lanes to try, in order of preference. \"shm\": shared "
+                           "memory, within this host. \"rdma\": an RDMA network. \"tcp\": "
+                           "user-space TCP. \"kernel\": kernel TCP; lanes after it are "
+                           "not tried."},
     [OPT_SPIN] = {.name = "spin_us",
                   .type = TYPE_INT,
                   .scopes = IN_DEFAULTS | IN_RULE,
@@ -164,7 +170,7 @@ const struct option policy_schema[OPT_COUNT] = {
                   .min = 0,
                   .max = 10000000,
                   .preset = {[POLICY_LATENCY] = 1000000, [POLICY_BALANCED] = 50},
-                  .text = "Longest time that a waiting call looks at the ring before it sleeps."},
+                  .text = "How long a blocking call polls the ring before it sleeps."},
     [OPT_RING_BYTES] = {.name = "ring_bytes",
                         .type = TYPE_POWER,
                         .scopes = IN_DEFAULTS | IN_RULE,
@@ -172,7 +178,7 @@ const struct option policy_schema[OPT_COUNT] = {
                         .min = 4096,
                         .max = 64 << 20,
                         .fallback.num = 256 << 10,
-                        .text = "Size of each of a channel's two rings."},
+                        .text = "Size of each of the two rings of a channel."},
     [OPT_AFTER_BYTES] = {.name = "after_bytes",
                          .type = TYPE_INT,
                          .scopes = IN_DEFAULTS | IN_RULE,
@@ -181,16 +187,17 @@ const struct option policy_schema[OPT_COUNT] = {
                          .min = 0,
                          .max = INT64_C(1) << 40,
                          .preset = {[POLICY_BALANCED] = 16 << 10, [POLICY_QUIET] = 64 << 10},
-                         .text = "Bytes, both ways together, that a connection carries before it "
-                                 "is moved to a lane, so that short ones never pay for it."},
+                         .text = "Number of bytes, both directions together, that a "
+                                 "connection must have carried before it is moved to a lane. "
+                                 "Keeps short connections from paying for a move."},
     [OPT_AFTER_MS] = {.name = "after_ms",
                       .type = TYPE_INT,
                       .scopes = IN_DEFAULTS | IN_RULE,
                       .unit = "ms",
                       .min = 0,
                       .max = 3600000,
-                      .text = "Age of a connection before it is moved to a lane. after_bytes must "
-                              "have been reached as well."},
+                      .text = "Minimum age of a connection before it is moved to a lane, "
+                              "in addition to after_bytes."},
     [OPT_DEADLINE] = {.name = "deadline_ms",
                       .type = TYPE_INT,
                       .scopes = IN_DEFAULTS | IN_RULE,
@@ -198,42 +205,44 @@ const struct option policy_schema[OPT_COUNT] = {
                       .min = 1,
                       .max = 3600000,
                       .fallback.num = 1000,
-                      .text = "How long a connection with action \"require\" waits for its lane."},
+                      .text = "How long a connection with action \"require\" waits for its "
+                              "lane, and how long connect(2) waits for shuntd on lane "
+                              "\"tcp\"."},
     [OPT_CROSS_USER] = {.name = "cross_user",
                         .type = TYPE_BOOL,
                         .scopes = IN_DEFAULTS | IN_RULE,
-                        .text = "Whether the two ends may belong to different users of one host. "
-                                "Both ends' rules must say so."},
+                        .text = "Whether the two ends may belong to different users of one "
+                                "host. The rules of both ends must allow it."},
     [OPT_AGENT_PEERS] = {.name = "peers",
                          .type = TYPE_PEERS,
                          .scopes = IN_AGENT,
                          .sample = "[ \"10.1.0.0/16\", \"[fd00:1::/64]\", \"10.2.0.9:7471\" ]",
-                         .text = "The hosts whose shuntds may move connections here, and which are "
-                                 "asked for connections to them: no other is listened to, nor "
-                                 "asked. A port says where the shuntd of those hosts listens. The "
-                                 "first entry that holds an address counts."},
+                         .text = "The hosts that shuntd talks to: it accepts no other host, "
+                                 "and asks no other. The port is that of their shuntd. The "
+                                 "first entry that contains an address applies."},
     [OPT_AGENT_PORT] = {.name = "port",
                         .type = TYPE_INT,
                         .scopes = IN_AGENT,
                         .min = 1,
                         .max = UINT16_MAX,
                         .fallback.num = 7470,
-                        .text = "TCP port that shuntd listens on for other hosts, and on which it "
-                                "looks for theirs."},
+                        .text = "TCP port on which shuntd listens for other hosts, and on "
+                                "which it looks for theirs."},
     [OPT_AGENT_LISTEN] = {.name = "listen",
                           .type = TYPE_ADDRESS,
                           .scopes = IN_AGENT,
                           .sample = "\"10.1.0.7\"",
-                          .text = "The address that shuntd listens on for other hosts. Without it, "
-                                  "as with \"*\": all of this host's."},
+                          .text = "The address on which shuntd listens for other hosts. \"*\", "
+                                  "the default, means all addresses of this host."},
     [OPT_AGENT_KEY_FILE] = {.name = "key_file",
                             .type = TYPE_PATH,
                             .scopes = IN_AGENT,
                             .sample = "\"/etc/shunt/agent.key\"",
-                            .text = "A file of 32 to 1024 bytes, the same on all hosts, that only "
-                                    "shuntd's user can read. With it shuntds prove to each other "
-                                    "that they have the key, and seal all that they say; one "
-                                    "without the key is refused. The peers count as well."},
+                            .text = "A secret of 32 to 1024 bytes, the same on all hosts, in a "
+                                    "file that only the user of shuntd can read. The hosts then "
+                                    "authenticate each other and encrypt what they say; a host "
+                                    "without the key is refused. The list of peers applies as "
+                                    "well."},
     [OPT_AGENT_FOUND] = {.name = "found_s",
                          .type = TYPE_INT,
                          .scopes = IN_AGENT,
@@ -241,8 +250,8 @@ const struct option policy_schema[OPT_COUNT] = {
                          .min = 1,
                          .max = 86400,
                          .fallback.num = 300,
-                         .text = "How long the link to another host's shuntd stays open when no "
-                                 "connection needs it."},
+                         .text = "How long an idle link to the shuntd of another host stays "
+                                 "open."},
     [OPT_AGENT_ABSENT] = {.name = "absent_s",
                           .type = TYPE_INT,
                           .scopes = IN_AGENT,
@@ -250,9 +259,9 @@ const struct option policy_schema[OPT_COUNT] = {
                           .min = 1,
                           .max = 86400,
                           .fallback.num = 60,
-                          .text = "How long a host whose shuntd did not answer, or refused, is not "
-                                  "asked again. Twice as long after each further failure, up to 8 "
-                                  "times."},
+                          .text = "How long a host is left alone after its shuntd did not "
+                                  "answer or refused. Doubled after each further failure, up "
+                                  "to 8 times this value."},
     [OPT_AGENT_LOST] = {.name = "lost_ms",
                         .type = TYPE_INT,
                         .scopes = IN_AGENT,
@@ -260,54 +269,59 @@ const struct option policy_schema[OPT_COUNT] = {
                         .min = 100,
                         .max = 3600000,
                         .fallback.num = 10000,
-                        .text = "How long the link between two shuntds may be lost before their "
-                                "connections on a lane are told that the other side is out of "
-                                "reach."},
+                        .text = "How long the link between two shuntds may be down before "
+                                "their connections on a lane are told that the peer is "
+                                "unreachable."},
     [OPT_TCP_QUEUE] = {.name = "queue",
                        .type = TYPE_WORD,
                        .scopes = IN_TCP,
                        .words = queues,
                        .fallback.num = POLICY_QUEUE_AUTO,
                        .text = "The kind of raw queue. \"af_xdp\": XDP sockets. \"af_packet\": "
-                               "packet sockets that take and give super-frames. \"auto\": of the "
-                               "two what suits the driver of each interface, as `shunt explain` "
-                               "tells."},
+                               "packet sockets that carry frames of up to 64 KB. \"auto\": "
+                               "whichever of the two suits the driver of the interface; "
+                               "`shunt explain` tells which."},
     [OPT_TCP_CAPTURE] = {.name = "capture",
                          .type = TYPE_PATH,
                          .scopes = IN_TCP,
                          .sample = "\"/var/tmp/shunt\"",
-                         .text = "Writes all frames of each stack to a pcapng file, this with "
-                                 ".INTERFACE.UID.pcapng behind it. What stood there is lost."},
+                         .text = "Write all frames to pcapng files, one for each interface "
+                                 "and user, named by this path followed by "
+                                 ".INTERFACE.UID.pcapng. Existing files are overwritten."},
     [OPT_TCP_DROP] = {.name = "drop_ppm",
                       .type = TYPE_INT,
                       .scopes = IN_TCP,
                       .unit = "ppm",
                       .max = 1000000,
-                      .text = "Of a million frames, each way, so many are lost."},
+                      .text = "Frames dropped at random in each direction, in parts per "
+                              "million."},
     [OPT_TCP_DUPLICATE] = {.name = "duplicate_ppm",
                            .type = TYPE_INT,
                            .scopes = IN_TCP,
                            .unit = "ppm",
                            .max = 1000000,
-                           .text = "So many come twice."},
+                           .text = "Frames duplicated at random in each direction, in parts "
+                                   "per million."},
     [OPT_TCP_CORRUPT] = {.name = "corrupt_ppm",
                          .type = TYPE_INT,
                          .scopes = IN_TCP,
                          .unit = "ppm",
                          .max = 1000000,
-                         .text = "So many have a bit turned over."},
+                         .text = "Frames in which a random bit is inverted, in each "
+                                 "direction, in parts per million."},
     [OPT_TCP_REORDER] = {.name = "reorder_ppm",
                          .type = TYPE_INT,
                          .scopes = IN_TCP,
                          .unit = "ppm",
                          .max = 1000000,
-                         .text = "So many are held back for a millisecond, and overtaken."},
+                         .text = "Frames delayed by a millisecond, and so overtaken, in each "
+                                 "direction, in parts per million."},
     [OPT_TCP_DELAY] = {.name = "delay_us",
                        .type = TYPE_INT,
                        .scopes = IN_TCP,
                        .unit = "us",
                        .max = 10000000,
-                       .text = "How long every frame is held back, each way."},
+                       .text = "Time by which every frame is delayed, in each direction."},
 };
 
 enum option_id schema_find(const char *name, enum option_scope scope)
@@ -425,8 +439,9 @@ const char *schema_accepts(const struct option *option, char *text, size_t size)
             "\"[fd00::/8]:7000\", \"*:6379\"",
         [TYPE_PORT] = "a port from 1 to 65535, or a range in quotes, as in \"9000-9100\"",
         [TYPE_ADDRESS] = "one address in quotes, as in \"10.1.0.7\", \"[fd00::1]\", or \"*\"",
-        [TYPE_PEERS] = "an array [ ... ] of up to 256 times ADDRESS[/LENGTH][:PORT] in quotes, as "
-                       "in \"10.1.0.0/16\", \"[fd00::/8]:7471\"",
+        [TYPE_PEERS] =
+            "an array [ ... ] of up to 256 entries ADDRESS[/LENGTH][:PORT] in quotes, as "
+            "in \"10.1.0.0/16\", \"[fd00::/8]:7471\"",
         [TYPE_GROUP] = "a group { ... }",
         [TYPE_RULES] = "a list of groups ( { ... }, { ... } )",
     };

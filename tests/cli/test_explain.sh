@@ -67,14 +67,14 @@ SHUNT_CONFIG=$conf try 0 explain connect --program x --remote 127.0.0.1:22 &&
 echo 'rules = 5;' >"$work/broken.conf"
 try 1 explain connect --program x --remote 127.0.0.1:1 -c "$work/broken.conf" &&
     complains "broken.conf:1: error" && complains "programs stay on kernel TCP"; ok "a broken file"
-try 2 explain && complains "connect or accept?"; ok "neither connect nor accept"
+try 2 explain && complains "must be connect or accept"; ok "neither connect nor accept"
 try 2 explain connect --program x && complains "--program and --remote are needed"; ok "no remote end"
 try 2 explain connect --program x --remote 127.0.0.1 && complains "one port is needed"; ok "no port"
 try 2 explain connect --program x --remote 10.0.0.0/8:1 && complains "one address is needed"; ok "a network for an address"
 try 2 explain connect --program x --remote redis:1 && complains "names are not looked up"; ok "a name for an address"
 try 2 explain connect --program x --remote 127.0.0.1:1 --user nobody-of-this-name &&
     complains "no such user"; ok "an unknown user"
-try 2 explain connect --program x --remote 127.0.0.1:1 more && complains "what is 'more'?"; ok "an extra word"
+try 2 explain connect --program x --remote 127.0.0.1:1 more && complains "unexpected argument 'more'"; ok "an extra word"
 try 0 explain --help && says "usage: shunt explain connect|accept"; ok "--help"
 
 finish

@@ -5,7 +5,7 @@
 try 0 --help && says "usage: shunt COMMAND"; ok "--help"
 try 0 --version && says "shunt "; ok "--version"
 try 2 && complains "no command"; ok "no command"
-try 2 chekc && complains "'chekc' is no command"; ok "an unknown command"
+try 2 chekc && complains "'chekc' is not a command"; ok "an unknown command"
 
 # every subcommand of --help has its section in shunt(1)
 try 0 --help

@@ -32,8 +32,8 @@ try 127 run no-such-command && complains "no-such-command: command not found"; o
 touch "$work/plain"
 try 126 run "$work/plain" && complains "plain: "; ok "126: no program"
 try 2 run && complains "no command"; ok "2: no command"
-try 2 run -p fast true && complains "'fast' is no profile"; ok "2: no such profile"
-try 2 run -x true && complains "-x is no option"; ok "2: no such option"
+try 2 run -p fast true && complains "'fast' is not a profile"; ok "2: no such profile"
+try 2 run -x true && complains "-x is not an option"; ok "2: no such option"
 [ "$(bash -c 'echo $$; exec "$0" run sh -c "echo \$\$"' "$shunt" | uniq | wc -l)" = 1 ]; ok "in the same process"
 
 try 0 run -p quiet -v env && says "SHUNT_PROFILE=quiet" && says "SHUNT_LOG=info" &&
