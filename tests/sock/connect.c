@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // connect(2): blocking and not, refused, repeated, to itself, and over every kind of loopback
-// address.
+// address; in mode rdma over addresses that the lane has.
 #include "common/sock.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <stdlib.h>
+
+// An address of this host by which the mode's lane can be reached.
+static const char *near_address(const char *loopback, const char *of_lane)
+{
+    return sock_mode == SOCK_RDMA ? getenv(of_lane) : loopback;
+}
 
 static int so_error(int fd)
 {
@@ -135,9 +142,10 @@ static void to_itself(struct conn *unused)
 
 static void over_ipv6(struct conn *unused)
 {
-    struct sockaddr_in6 addr = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr_in6 addr = {.sin6_family = AF_INET6};
     socklen_t len = sizeof(addr);
     int listener = socket(AF_INET6, SOCK_STREAM, 0), fd = socket(AF_INET6, SOCK_STREAM, 0);
+    REQUIRE_EQ(inet_pton(AF_INET6, near_address("::1", "VM_PEER6"), &addr.sin6_addr), 1);
     if (listener < 0 || bind(listener, (struct sockaddr *)&addr, len) < 0)
         sock_skip("no IPv6 loopback here");
     REQUIRE_EQ(listen(listener, 1), 0);
@@ -150,8 +158,9 @@ static void over_ipv6(struct conn *unused)
 static void v4_client_of_v6_listener(struct conn *unused)
 {
     struct sockaddr_in6 any = {.sin6_family = AF_INET6};
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in addr = {.sin_family = AF_INET};
     socklen_t len = sizeof(any);
+    addr.sin_addr.s_addr = inet_addr(near_address("127.0.0.1", "VM_PEER"));
     int listener = socket(AF_INET6, SOCK_STREAM, 0);
     if (listener < 0 || bind(listener, (struct sockaddr *)&any, len) < 0)
         sock_skip("no IPv6 here");
@@ -176,11 +185,11 @@ static void mapped_client_of_v4_listener(struct conn *unused)
     sock_warm(fd, accept(listener, NULL, NULL));
 }
 
-static void from_another_loopback_address(struct conn *unused)
+static void from_another_address(struct conn *unused)
 {
     struct sockaddr_in addr, from = {.sin_family = AF_INET};
     int listener = sock_listen(&addr), fd = socket(AF_INET, SOCK_STREAM, 0);
-    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 5);
+    from.sin_addr.s_addr = inet_addr(near_address("127.0.0.6", "VM_ADDR"));
     REQUIRE_EQ(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
     REQUIRE_EQ(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
     sock_warm(fd, accept(listener, NULL, NULL));
@@ -230,7 +239,7 @@ static const struct sock_case cases[] = {
     CASE(over_ipv6, .flags = SOCK_BARE),
     CASE(v4_client_of_v6_listener, .flags = SOCK_BARE),
     CASE(mapped_client_of_v4_listener, .flags = SOCK_BARE),
-    CASE(from_another_loopback_address, .flags = SOCK_BARE),
+    CASE(from_another_address, .flags = SOCK_BARE),
     CASE(fast_open, .flags = SOCK_BARE),
     CASE(fast_open_connect, .flags = SOCK_BARE),
 };
