@@ -14,3 +14,8 @@ libcm_la_SOURCES = \
 	src/cm/accepted.h src/cm/wire.h src/cm/wire.c
 libcm_la_CFLAGS = $(AM_CFLAGS) $(PROTOBUF_C_CFLAGS)
 libcm_la_LIBADD = libproto.la
+
+# what only shuntd needs of this room
+noinst_LTLIBRARIES += libremains.la
+libremains_la_SOURCES = src/cm/remains.h src/cm/remains.c
+libremains_la_LIBADD = librdmapure.la

@@ -5,6 +5,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "cm/record.h"
+#include "cm/remains.h"
 #include "daemon/channel.h"
 #include "shunt/info.h"
 
@@ -357,11 +359,38 @@ static void conn_cut(struct registry *r, struct conn *conn)
     conn_end_sides(r, conn);
 }
 
+// From side to the other one. False: it cannot be brought there.
+static bool relay(struct registry *r, const struct side *side, const uint8_t *bytes, size_t n)
+{
+    const struct side *other = &side->conn->side[!side_index(side)];
+
+    return side->conn->far ? r->far->relay(r->far->arg, side->conn, bytes, n)
+                           : r->events->relayed(claimer(other), other, bytes, n);
+}
+
+// What the process of side has left in its rings goes to the other side in its name.
+static void say_remains(struct registry *r, const struct side *side)
+{
+    static uint8_t words[CM_RELAY_MAX_BYTES];
+    struct cm_remains remains;
+    int fds[3];
+    size_t n;
+
+    channel_fds(side, fds);
+    if (cm_remains_begin(&remains, fds[0], side_index(side), side->conn->ring_bytes))
+        return;
+    do
+        n = cm_remains_next(&remains, words);
+    while (n && relay(r, side, words, n));
+}
+
 // The last client of a mirrored channel's side has let go. No other process can go on with it.
 static void mirror_let_go(struct registry *r, struct side *side, enum cm_gone why)
 {
     struct conn *conn = side->conn;
 
+    if (why == CM_GONE_DIED)
+        say_remains(r, side);
     tell_gone(r, conn, side, why);
     conn_end_sides(r, conn);
 }
@@ -404,14 +433,10 @@ void registry_drop(struct registry *r, struct client *client, uint64_t cookie)
 void registry_relay(struct registry *r, const struct client *client, uint64_t cookie,
                     const uint8_t *bytes, size_t n)
 {
-    struct side *side = side_find(r, cookie), *other;
+    struct side *side = side_find(r, cookie);
 
-    if (!side || side->state != SIDE_LINKED || !channel_is_mirrored(side->conn) ||
-        !hold_find(side, client))
-        return;
-    other = &side->conn->side[!side_index(side)];
-    if (side->conn->far ? !r->far->relay(r->far->arg, side->conn, bytes, n)
-                        : !r->events->relayed(claimer(other), other, bytes, n))
+    if (side && side->state == SIDE_LINKED && channel_is_mirrored(side->conn) &&
+        hold_find(side, client) && !relay(r, side, bytes, n))
         conn_cut(r, side->conn);
 }
 

@@ -293,9 +293,21 @@ bool mirror_open(struct conn *c, int fd)
 
 // ---- loss ----
 
+// A peer that has closed, or died, with all its bytes here needs no lane any more.
 static bool is_lost(const struct conn *c)
 {
-    return atomic_load(&lane)->state(c->far->mirror) != MIRROR_OPEN;
+    return atomic_load(&lane)->state(c->far->mirror) != MIRROR_OPEN && !mirror_peer_closed(c);
+}
+
+// It was to send again what we have not read; now all that there will be is in the ring.
+static void stop_holding(struct conn *c)
+{
+    bool alone = end_alone(c->end);
+
+    sock_lock(&c->end->rx_lock, alone);
+    end_clear(c->end, END_HOLD);
+    sock_unlock(&c->end->rx_lock, alone);
+    conn_rouse(c);
 }
 
 // Both sides leave the lane (leave.c), with their lines relayed by shuntd.
@@ -328,6 +340,8 @@ void mirror_serve(struct conn *c, int fd)
         atomic_load(&lane)->advance();
     if (!conn_rx_ring(c) || !conn_tx_ring(c))
         pump_look(&c->chan); // nobody finds an empty ring that would make him look
+    if (unlikely(end_has(c->end, END_HOLD)) && mirror_peer_closed(c))
+        stop_holding(c);
     if (unlikely(is_lost(c))) {
         serve_loss(c, fd);
     } else if (unlikely(f->ended_ns) && !mirror_settled(c) && !end_has(c->end, END_DEAD) &&

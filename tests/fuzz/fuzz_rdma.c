@@ -47,8 +47,11 @@ static void others(const uint8_t *bytes, size_t n)
 static void note(const uint8_t *bytes, size_t n)
 {
     struct rdma_note got;
+    struct rdma_rest rest;
 
     others(bytes, n);
+    if (!rdma_parse_rest(bytes, n, &rest))
+        mirror_take_rest(&mirror, &rest);
     if (rdma_parse_note(bytes, n, &got))
         return;
     if (got.type == RDMA_NOTE_LINES)

@@ -227,12 +227,47 @@ static size_t outgoing(struct chan_mirror *m, uint8_t *to)
     return n;
 }
 
+// The first that is said in the name of a peer that has died; what its device still delivers is
+// the same bytes.
+static bool is_bereft(struct rdma_chan *ch)
+{
+    if (!ch->is_bereft)
+        poll_all();
+    ch->is_bereft = true;
+    return ch->state == MIRROR_OPEN || ch->state == MIRROR_LOST;
+}
+
+static void relayed_rest(struct rdma_chan *ch, const uint8_t *bytes, size_t len)
+{
+    struct rdma_rest r;
+
+    if (!rdma_parse_rest(bytes, len, &r) && is_bereft(ch) && mirror_take_rest(&ch->mirror, &r) &&
+        ch->state == MIRROR_OPEN)
+        chan_lost(ch, "the peer's last bytes do not fit");
+}
+
+// All that it has left is here: then the channel ends as if it had closed it.
+static void last_lines(struct rdma_chan *ch, const struct rdma_lines *l)
+{
+    if (!is_bereft(ch))
+        return;
+    if (l->tail == ch->mirror.came)
+        mirror_take_lines(&ch->mirror, l);
+    else if (ch->state == MIRROR_OPEN)
+        chan_lost(ch, "the peer's last bytes are missing");
+    mirror_wake(&ch->mirror, true);
+}
+
 static void relayed_lines(struct rdma_chan *ch, const uint8_t *bytes, size_t len)
 {
     struct rdma_note n;
 
     if (rdma_parse_note(bytes, len, &n) || n.type != RDMA_NOTE_LINES)
         return;
+    if (n.lines.stage == RDMA_CLOSED) {
+        last_lines(ch, &n.lines);
+        return;
+    }
     if (ch->state == MIRROR_OPEN)
         chan_lost(ch, "the peer has lost the link");
     // bytes that were on their way are lost: what has come is what has come
@@ -252,6 +287,8 @@ static void incoming(struct chan_mirror *m, const uint8_t *bytes, size_t len)
         chan_answered(ch, &o);
     else if (len && bytes[0] == RDMA_RELAY_LINES)
         relayed_lines(ch, bytes + 1, len - 1);
+    else if (len && bytes[0] == RDMA_RELAY_REST)
+        relayed_rest(ch, bytes + 1, len - 1);
     leave();
 }
 

@@ -4,6 +4,9 @@
 #include "base/sys.h"
 #include "base/util.h"
 
+#include <errno.h>
+#include <string.h>
+
 void mirror_init(struct mirror *m, const struct chan *chan)
 {
     *m = (struct mirror){.chan = *chan};
@@ -130,6 +133,27 @@ void mirror_take_tail(struct mirror *m, uint64_t tail)
 {
     if ((int64_t)(tail - m->came) > 0)
         mirror_take_bytes(m, (uint32_t)(tail - m->came));
+}
+
+int mirror_take_rest(struct mirror *m, const struct rdma_rest *r)
+{
+    const struct chan *c = &m->chan;
+    uint64_t here = m->came - r->from, used;
+    size_t n;
+
+    if (m->detached)
+        return 0;
+    if (here > c->ring_bytes)
+        return -EPROTO;
+    if (here >= r->len)
+        return 0;
+    n = r->len - here;
+    used = m->came - atomic_load(&c->rx->head);
+    if (used > c->ring_bytes || n > c->ring_bytes - used)
+        return -EPROTO;
+    memcpy(c->rx_ring + (m->came & (c->ring_bytes - 1)), r->bytes + here, n);
+    mirror_take_bytes(m, (uint32_t)n);
+    return 0;
 }
 
 static void take_header(struct mirror *m, const struct rdma_lines *l)

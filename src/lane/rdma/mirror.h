@@ -51,6 +51,9 @@ void mirror_take_bytes(struct mirror *m, uint32_t bytes);
 // Its bytes up to tail; an old tail changes nothing.
 void mirror_take_tail(struct mirror *m, uint64_t tail);
 void mirror_take_lines(struct mirror *m, const struct rdma_lines *l);
+// Its bytes by the control path, of which some may be here. -EPROTO: some are missing before them,
+// or there is no room.
+int mirror_take_rest(struct mirror *m, const struct rdma_rest *r);
 
 // Wakes whoever sleeps on this side's bell; at once: even if nobody has armed.
 void mirror_wake(struct mirror *m, bool at_once);

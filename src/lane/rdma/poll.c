@@ -43,7 +43,8 @@ static void take_words(struct rdma_hub *h)
 
         for (uint32_t i = 0; l->state == LINK_UP && l->hub == h && i < l->n_slots; i++)
             if (l->slots[i] && l->slots[i]->word) {
-                mirror_take_tail(&l->slots[i]->mirror, l->slots[i]->word);
+                if (chan_hears(l->slots[i]))
+                    mirror_take_tail(&l->slots[i]->mirror, l->slots[i]->word);
                 l->slots[i]->word = 0;
             }
     }
@@ -77,7 +78,7 @@ static void take_bytes(struct rdma_link *l, uint16_t slot, uint32_t bytes)
 {
     struct rdma_chan *ch = link_chan(l, slot);
 
-    if (ch && ch->state <= MIRROR_OPEN)
+    if (ch && chan_hears(ch))
         mirror_take_bytes(&ch->mirror, bytes);
 }
 
@@ -85,7 +86,7 @@ static void take_lines(struct rdma_link *l, const struct rdma_note *n)
 {
     struct rdma_chan *ch = link_chan(l, n->slot);
 
-    if (!ch || ch->state > MIRROR_OPEN)
+    if (!ch || !chan_hears(ch))
         return;
     mirror_take_lines(&ch->mirror, &n->lines);
     if (n->lines.stage == RDMA_CLOSED)

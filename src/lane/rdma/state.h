@@ -26,6 +26,7 @@ struct rdma_chan {
     bool is_offered;       // the peer may write into our ring, or will be told that it may
     bool is_answered;      // the peer's OPEN is here
     bool is_closed;        // by its user
+    bool is_bereft;        // the peer's process has ended: what the link brings counts no more
     bool tell_loss;        // by the control path
     bool silent;           // the peer has bytes of which no message told
     bool active;           // this side calls, if there is no link yet
@@ -81,6 +82,12 @@ extern struct rdma_lane lane;
 static inline struct rdma_chan *chan_of(struct chan_mirror *m)
 {
     return (struct rdma_chan *)(void *)m;
+}
+
+// Does what comes by the link count for it?
+static inline bool chan_hears(const struct rdma_chan *ch)
+{
+    return ch->state <= MIRROR_OPEN && !ch->is_bereft;
 }
 
 // ---- fds.c ----

@@ -201,3 +201,26 @@ int rdma_parse_note(const uint8_t *from, size_t len, struct rdma_note *n)
         return -EPROTO;
     }
 }
+
+// ---- what a dead process leaves: type, position; then bytes ----
+
+size_t rdma_pack_rest_head(uint8_t *to, uint64_t from)
+{
+    struct at a = {.to = to};
+
+    put(&a, RDMA_RELAY_REST, 1);
+    put(&a, from, 8);
+    return (size_t)(a.to - to);
+}
+
+int rdma_parse_rest(const uint8_t *bytes, size_t len, struct rdma_rest *r)
+{
+    struct at a = {.from = bytes};
+
+    if (len < RDMA_REST_HEAD_BYTES - 1)
+        return -EPROTO;
+    r->from = get(&a, 8);
+    r->bytes = a.from;
+    r->len = len - (RDMA_REST_HEAD_BYTES - 1);
+    return 0;
+}

@@ -87,7 +87,20 @@ int rdma_parse_note(const uint8_t *from, size_t len, struct rdma_note *n);
 enum rdma_relay_type {
     RDMA_RELAY_OPEN = 1,
     RDMA_RELAY_LINES, // a note of RDMA_NOTE_LINES; the link is gone
+    RDMA_RELAY_REST,  // bytes of a process that has died, said in its name
 };
+
+#define RDMA_REST_HEAD_BYTES 9 // before the bytes
+
+struct rdma_rest {
+    uint64_t from; // ring position of the first
+    const uint8_t *bytes;
+    size_t len;
+};
+
+// The whole message; parse takes what follows its first byte.
+size_t rdma_pack_rest_head(uint8_t *to, uint64_t from);
+int rdma_parse_rest(const uint8_t *bytes, size_t len, struct rdma_rest *r);
 
 // The immediate of a write: whose bytes, whether tails may be written from now on without a
 // message, and credits given back.

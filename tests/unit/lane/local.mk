@@ -9,6 +9,6 @@ QUICK_TESTS += tests/unit/lane/test_lane
 check_PROGRAMS += tests/unit/lane/rdma/test_mirror
 tests_unit_lane_rdma_test_mirror_SOURCES = tests/unit/lane/rdma/test_mirror.c
 tests_unit_lane_rdma_test_mirror_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_lane_rdma_test_mirror_LDADD = librdmapure.la libchan.la libbase.la $(TEST_LIBS)
+tests_unit_lane_rdma_test_mirror_LDADD = libremains.la librdmapure.la libchan.la libbase.la $(TEST_LIBS)
 TESTS += tests/unit/lane/rdma/test_mirror
 QUICK_TESTS += tests/unit/lane/rdma/test_mirror

@@ -9,6 +9,8 @@
 
 #include "base/util.h"
 #include "chan/pump.h"
+#include "cm/record.h"
+#include "cm/remains.h"
 #include "lane/rdma/mirror.h"
 
 #include <poll.h>
@@ -31,7 +33,7 @@ struct end {
     struct chan_tx tx;
     struct chan_rx rx;
     struct mirror mirror;
-    int bell;
+    int memfd, bell;
     struct message *wire[WIRE_MOST]; // to the other end
     uint32_t first, last;
 };
@@ -60,11 +62,10 @@ static int set_up(void **state)
 
     for (int i = 0; i < 2; i++) {
         struct end *e = &p->end[i];
-        int memfd = chan_create(RING_BYTES);
 
+        e->memfd = chan_create(RING_BYTES);
         e->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-        assert_int_equal(chan_map(&e->chan, memfd, i, e->bell, e->bell), 0);
-        close(memfd);
+        assert_int_equal(chan_map(&e->chan, e->memfd, i, e->bell, e->bell), 0);
         e->chan.pump = &pump;
         mirror_init(&e->mirror, &e->chan);
     }
@@ -84,6 +85,7 @@ static int tear_down(void **state)
             free(e->wire[e->first++ % WIRE_MOST]);
         chan_unmap(&e->chan);
         close(e->bell);
+        close(e->memfd);
     }
     free(p);
     return 0;
@@ -207,6 +209,85 @@ static void test_bytes_arrive_in_any_interleaving(void **state)
         }
     }
     assert_true(got[0] > 100 * RING_BYTES && got[1] > 100 * RING_BYTES);
+}
+
+// As shuntd says it, and the lane hears it.
+static void die(struct end *e, int side, struct end *other)
+{
+    static uint8_t words[CM_RELAY_MAX_BYTES];
+    struct cm_remains remains;
+    struct rdma_note note = {0};
+    struct rdma_rest rest;
+    size_t n;
+
+    assert_int_equal(cm_remains_begin(&remains, e->memfd, side, RING_BYTES), 0);
+    while ((n = cm_remains_next(&remains, words))) {
+        assert_int_not_equal(note.type, RDMA_NOTE_LINES);
+        if (words[0] == RDMA_RELAY_REST) {
+            assert_int_equal(rdma_parse_rest(words + 1, n - 1, &rest), 0);
+            assert_int_equal(mirror_take_rest(&other->mirror, &rest), 0);
+        } else {
+            assert_int_equal(rdma_parse_note(words + 1, n - 1, &note), 0);
+            assert_int_equal(note.lines.tail, other->mirror.came);
+            mirror_take_lines(&other->mirror, &note.lines);
+        }
+    }
+}
+
+static void test_what_the_dead_had_published_arrives(void **state)
+{
+    struct pair *p = *state;
+
+    chan_tx_move(&p->end[0].chan, &p->end[0].tx, 0);
+    for (int i = 0; i < 20000; i++) {
+        produce(p, 0);
+        push(&p->end[0]);
+        for (uint32_t n = chance(p, 4); n; n--)
+            arrive(&p->end[0], &p->end[1]);
+        consume(p, 1);
+        push(&p->end[1]);
+        arrive(&p->end[1], &p->end[0]);
+        if (chance(p, 10))
+            continue;
+        die(&p->end[0], 0, &p->end[1]);
+        while (consume(p, 1))
+            ;
+        assert_int_equal(p->end[1].rx.head, p->end[0].tx.tail);
+        assert_int_equal(p->end[1].mirror.peer_stage, RDMA_CLOSED);
+        while (p->end[0].first != p->end[0].last) // lives again
+            free(p->end[0].wire[p->end[0].first++ % WIRE_MOST]);
+    }
+    assert_true(p->end[0].tx.tail > 100 * RING_BYTES);
+}
+
+static void test_a_rest_that_does_not_fit_is_refused(void **state)
+{
+    struct end *e = &((struct pair *)*state)->end[1];
+    uint8_t bytes[RING_BYTES] = {0};
+    struct rdma_rest gap = {1, bytes, 1}, old = {(uint64_t)-10, bytes, 10};
+    struct rdma_rest much = {0, bytes, RING_BYTES};
+
+    assert_int_equal(mirror_take_rest(&e->mirror, &gap), -EPROTO);
+    assert_int_equal(mirror_take_rest(&e->mirror, &old), 0);
+    assert_int_equal(e->mirror.came, 0);
+    assert_int_equal(mirror_take_rest(&e->mirror, &much), 0);
+    assert_int_equal(e->mirror.came, RING_BYTES);
+    much.from = RING_BYTES;
+    assert_int_equal(mirror_take_rest(&e->mirror, &much), -EPROTO);
+}
+
+// How far it came with them is not known.
+static void test_the_dead_that_sent_again_says_nothing(void **state)
+{
+    struct end *e = &((struct pair *)*state)->end[0];
+    struct cm_remains remains;
+
+    chan_tx_move(&e->chan, &e->tx, 0);
+    chan_commit(&e->chan, &e->tx, 100);
+    chan_tx_move(&e->chan, &e->tx, 40);
+    assert_int_equal(cm_remains_begin(&remains, e->memfd, 0, RING_BYTES), -EPROTO);
+    atomic_store(&e->chan.tx->tail, 40);
+    assert_int_equal(cm_remains_begin(&remains, e->memfd, 0, RING_BYTES), 0);
 }
 
 static void test_head_is_told_by_quarters(void **state)
@@ -356,6 +437,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_bytes_arrive_in_any_interleaving, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_the_dead_had_published_arrives, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_rest_that_does_not_fit_is_refused, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_the_dead_that_sent_again_says_nothing, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_head_is_told_by_quarters, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_head_is_told_at_once_to_who_asks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_move_arrives_with_all_that_was_before, set_up,
