@@ -133,6 +133,7 @@ static void on_tick(struct timer *timer, uint64_t now_ns)
     struct keeper *k = list_entry(timer, struct keeper, tick);
 
     net_watch(k->net, now_ns);
+    lifelines_accept_late(k);
     keeper_turn(k);
 }
 

@@ -27,6 +27,7 @@ struct keeper {
     struct wire **by_sock;     // socks entries
     uint32_t socks;
     struct accepting *accepting; // whose queue is being emptied (lifeline.c)
+    bool late;                   // a listener could not be asked: the stack was not to be had
 };
 
 // The whole life of a keeper; sock: its end of the pair. Returns its exit status.

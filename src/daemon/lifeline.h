@@ -26,6 +26,9 @@ bool lifeline_share(struct keeper *k, const struct keep_ask *ask, int chunk_fd);
 // The socket has news that its program's own driver could not tell it.
 void lifeline_woken(struct wire *w);
 
+// Asks the listeners again that could not be asked.
+void lifelines_accept_late(struct keeper *k);
+
 // Frees those that have ended. To be called between the rounds of the loop.
 void lifelines_bury(struct keeper *k);
 

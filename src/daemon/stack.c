@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define IDLE_NS  (10 * NS_PER_S) // a stack without users ends after that
@@ -128,6 +129,16 @@ static bool is_used(const struct stack *s)
     return net_ports_count(s->ports) || !list_empty(&s->asks);
 }
 
+static void mind_memory(struct stack *s)
+{
+    const uint64_t block_bytes = 512; // stat(2)
+    struct stat st;
+
+    if (!fstat(s->arena, &st))
+        net_set_full(s->net,
+                     (uint64_t)st.st_blocks * block_bytes > s->stacks->options->memory_bytes);
+}
+
 static void on_tick(struct timer *timer, uint64_t now_ns)
 {
     struct stack *s = list_entry(timer, struct stack, tick);
@@ -135,6 +146,7 @@ static void on_tick(struct timer *timer, uint64_t now_ns)
     if (now_ns >= s->ports_ns) {
         s->ports_ns = now_ns + PORTS_NS;
         net_ports_run(s->ports);
+        mind_memory(s);
         s->idle_ns = is_used(s) ? CLOCK_NEVER : MIN(s->idle_ns, now_ns);
     }
     run_mirror(s);
@@ -207,6 +219,7 @@ static int open_net(struct stack *s)
     struct net_config cfg;
 
     net_config_init(&cfg);
+    cfg.socks = s->stacks->options->connections;
     s->arena = net_arena_create(&cfg, clock_now_ns());
     if (s->arena < 0)
         return s->arena;

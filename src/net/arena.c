@@ -222,6 +222,11 @@ void net_look(struct net *n, int change)
     atomic_fetch_add(&n->arena->member[n->member].lookers, (uint32_t)change);
 }
 
+void net_set_full(struct net *n, bool full)
+{
+    atomic_store_explicit(&n->arena->full, full, memory_order_relaxed);
+}
+
 uint32_t net_socks(const struct net *n)
 {
     return n->sock_count;

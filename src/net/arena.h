@@ -38,6 +38,7 @@ struct net_sock {
     uint32_t next_free;
     uint16_t path_mtu;   // that the engine knows of
     _Atomic uint8_t use; // enum net_sock_use
+    bool kept;           // free, and its channel has memory
 };
 
 // A segment without payload that waits for its next hop's address. Those with payload are dropped:
@@ -56,6 +57,7 @@ struct net_arena {
     _Atomic uint32_t harmless;         // its holder is not in the middle of a change
     _Atomic uint64_t turn;             // counts what the holder does
     alignas(64) _Atomic uint32_t dead; // enum net_death
+    _Atomic uint32_t full;             // no new sockets: net_set_full()
     _Atomic uint64_t deadline_ns;
     // with the lock
     alignas(64) uint32_t free_sock,
@@ -63,6 +65,7 @@ struct net_arena {
     uint32_t last_member;           // who drove last
     uint32_t paths_seen, held_seen; // tables.paths_seq and .seq that were acted upon
     uint32_t held_count;
+    uint32_t kept_count; // free sockets whose channels keep their memory
     struct net_held held[NET_HELD];
     struct net_counters counters;
     struct net_member member[NET_MEMBERS];

@@ -34,6 +34,10 @@ enum net_death net_watch(struct net *n, uint64_t now_ns);
 // Declares the stack dead, as net_watch() does.
 void net_kill(struct net *n, uint64_t now_ns, enum net_death why);
 
+// Is the arena to take no new connections (net_open() gives -ENOBUFS then, and peers' handshakes
+// are refused)? The owner says so by the memory that the arena has taken.
+void net_set_full(struct net *n, bool full);
+
 // Only marks the stack as dead, for who does not drive it: nobody is told, but all who look see it.
 void net_end(struct net *n, enum net_death why);
 

@@ -5,7 +5,9 @@
 
 #include "net/lock.h"
 
-#define KEEP_BYTES 65536 // rings that carried no more keep their pages for the next socket
+// Rings that carried no more keep their pages for the next socket, as many as these.
+#define KEEP_BYTES 65536
+#define KEEP_SOCKS 64
 
 // ---- the table ----
 
@@ -39,8 +41,12 @@ static uint32_t sock_new(struct net *n)
     uint32_t i = a->free_sock;
     struct net_sock *s = net_sock_at(n, i);
 
+    if (unlikely(atomic_load_explicit(&a->full, memory_order_relaxed)))
+        return NET_NONE;
     if (s && s->use == NET_FREE) {
         a->free_sock = s->next_free;
+        a->kept_count -= s->kept;
+        s->kept = false;
     } else {
         i = a->fresh_sock;
         s = net_sock_at(n, i);
@@ -65,7 +71,10 @@ static void sock_free(struct net *n, uint32_t sock)
 
     if (s->use == NET_FREE)
         return;
-    if (ch->dir[0].tail > KEEP_BYTES || ch->dir[1].tail > KEEP_BYTES)
+    s->kept = ch->dir[0].tail <= KEEP_BYTES && ch->dir[1].tail <= KEEP_BYTES &&
+              n->arena->kept_count < KEEP_SOCKS;
+    n->arena->kept_count += s->kept;
+    if (!s->kept)
         madvise(ch, n->channel_bytes, MADV_REMOVE);
     s->conn = TCP_NONE;
     atomic_store(&s->status, NET_CLOSED);

@@ -202,6 +202,6 @@ void render_man(FILE *out)
     man_section(out, "RULES: MATCH KEYS", OPT_NAME, OPT_INTERFACE);
     man_section(out, "RULES AND DEFAULTS: OUTCOME", OPT_ACTION, OPT_CROSS_USER);
     man_section(out, "AGENT SECTION", OPT_AGENT_PEERS, OPT_AGENT_LOST);
-    man_section(out, "TCP SECTION", OPT_TCP_QUEUE, OPT_TCP_DELAY);
+    man_section(out, "TCP SECTION", OPT_TCP_QUEUE, OPT_TCP_MEMORY);
     fputs(man_tail, out);
 }

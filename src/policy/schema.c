@@ -322,6 +322,25 @@ const struct option policy_schema[OPT_COUNT] = {
                        .unit = "us",
                        .max = 10000000,
                        .text = "Time by which every frame is delayed, in each direction."},
+    [OPT_TCP_CONNECTIONS] = {.name = "connections",
+                             .type = TYPE_INT,
+                             .scopes = IN_TCP,
+                             .min = 64,
+                             .max = 65536,
+                             .fallback.num = 16384,
+                             .text = "Connections and listeners that one user may have on an "
+                                     "interface. Beyond it, the kernel connects, and peers' "
+                                     "handshakes wait."},
+    [OPT_TCP_MEMORY] = {.name = "memory_bytes",
+                        .type = TYPE_INT,
+                        .scopes = IN_TCP,
+                        .unit = "bytes",
+                        .min = 1 << 20,
+                        .max = INT64_C(1) << 40,
+                        .fallback.num = INT64_C(2) << 30,
+                        .text = "Memory of a user's stack on an interface, beyond which it takes "
+                                "no new connections, as above. Those that it has go on, up to "
+                                "2 MiB each."},
 };
 
 enum option_id schema_find(const char *name, enum option_scope scope)

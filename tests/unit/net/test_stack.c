@@ -155,6 +155,17 @@ static void test_sockets_run_out_and_come_back(void **state)
     assert_int_equal(more, sock[7]);
 }
 
+static void test_full_memory_takes_no_sockets(void **state)
+{
+    struct net_open o = {.remote = pair_addr(1, false), .remote_port = 27001};
+    uint32_t sock;
+
+    net_set_full(pair.net[0], true);
+    assert_int_equal(net_open(pair.net[0], soon(), &o, &sock), -ENOBUFS);
+    net_set_full(pair.net[0], false);
+    assert_int_equal(net_open(pair.net[0], soon(), &o, &sock), 0);
+}
+
 static void test_options(void **state)
 {
     const struct net_option nodelay = {TCP_SET_NODELAY, 1}, bad = {TCP_SET_KEEP_COUNT, 0};
@@ -269,6 +280,7 @@ int main(void)
         stack_test(test_nobody_listens),
         stack_test(test_addresses_that_cannot_be_reached),
         stack_test(test_sockets_run_out_and_come_back),
+        stack_test(test_full_memory_takes_no_sockets),
         stack_test(test_options),
         stack_test(test_listener_gone_refuses),
         stack_test(test_mtu_changes_in_the_middle),
