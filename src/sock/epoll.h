@@ -15,6 +15,12 @@ void epoll_conn_stir(struct conn *c, bool full);
 void epoll_conn_hide(struct conn *c);
 void epoll_conn_show(struct conn *c);
 
+// What c was is over, and its numbers become another connection: parted are its watches, as the
+// program registered them, for the new one to join (NULL: there is none). The caller holds c until then.
+// Inside, no lock held.
+void epoll_conn_part(struct conn *c, struct list *parted);
+void epoll_conn_join(struct conn *c, struct list *parted);
+
 // A listener that may be in sets has got ears: they are watched with it from now on. As above.
 void epoll_listener_up(struct conn *c);
 

@@ -392,6 +392,38 @@ void epoll_conn_stir(struct conn *c, bool full)
     epoll_drop(&epoll_lock);
 }
 
+void epoll_conn_part(struct conn *c, struct list *parted)
+{
+    list_init(parted);
+    epoll_take(&epoll_lock);
+    lower_all(c);
+    list_for_each_safe (it, &c->watches) {
+        list_del(it);
+        list_add_tail(parted, it);
+    }
+    epoll_drop(&epoll_lock);
+}
+
+void epoll_conn_join(struct conn *c, struct list *parted)
+{
+    epoll_take(&epoll_lock);
+    list_for_each_safe (it, parted) {
+        struct epoll_watch *w = list_entry(it, struct epoll_watch, in_conn);
+        struct epoll_set *s = w->set;
+
+        if (!c) {
+            watch_free(w);
+            continue;
+        }
+        list_del(it);
+        list_add_tail(&c->watches, it);
+        epoll_take(&s->lock);
+        w->conn = c;
+        epoll_drop(&s->lock);
+    }
+    epoll_drop(&epoll_lock);
+}
+
 // The kernel forgets the twin by itself with its last file; the bell's file is the peer's as well.
 static void close_watch(struct epoll_watch *w)
 {

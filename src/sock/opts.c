@@ -5,6 +5,7 @@
 #include "base/reach.h"
 #include "base/sys.h"
 #include "sock/carrier.h"
+#include "sock/epoll.h"
 #include "sock/info.h"
 #include "sock/mirror.h"
 #include "sock/move.h"
@@ -211,8 +212,13 @@ int sock_ioctl(struct conn *c, int fd, unsigned long request, void *arg)
 void conn_begin_anew(struct conn *c)
 {
     int type_flags = c->nonblock || (c->end && end_has(c->end, END_NONBLOCK)) ? SOCK_NONBLOCK : 0;
+    struct list watches;
+    struct conn *next;
     int first = -1;
 
+    sock_enter();
+    epoll_conn_part(c, &watches);
+    sock_leave();
     for (int fd = 0; fd < fdtab_limit(); fd++) {
         if (fdtab_kind(fd) != FD_CONN || fdtab_object(fdtab_word(fd)) != c)
             continue;
@@ -223,6 +229,12 @@ void conn_begin_anew(struct conn *c)
             conn_duped(first, fd);
         first = first < 0 ? fd : first;
     }
+    next = conn_get(first);
+    sock_enter();
+    epoll_conn_join(next, &watches);
+    sock_leave();
+    if (next)
+        conn_put(next);
 }
 
 // What it was connected to is over; bytes that are in the ring are lost, as the kernel's are.

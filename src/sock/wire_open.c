@@ -296,8 +296,10 @@ int wire_disconnect(struct conn *c, int fd)
         return kernels;
     sock_enter();
     conn_abort(c, fd);
+    epoll_conn_down(c);
     epoll_conn_hide(c);
     replace(c, kernels);
+    epoll_conn_show(c);
     sock_leave();
     conn_begin_anew(c);
     return 0;

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 
 // An address of this host by which the mode's lane can be reached.
 static const char *near_address(const char *loopback, const char *of_lane)
@@ -105,6 +106,56 @@ static void unspec_disconnects(struct conn *unused)
     REQUIRE_ERRNO(read(fd, &byte, 1), ENOTCONN);
     REQUIRE_ERRNO(read(server, &byte, 1), ECONNRESET);
     REQUIRE_EQ(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    sock_warm(fd, accept(listener, NULL, NULL));
+}
+
+static struct epoll_event one_event(int epfd)
+{
+    struct epoll_event ev = {0};
+    REQUIRE_EQ(epoll_wait(epfd, &ev, 1, 5000), 1);
+    return ev;
+}
+
+// A socket stays in its sets, whatever it is connected to.
+static void set_keeps_what_connects_again(struct conn *unused)
+{
+    struct sockaddr_in addr;
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 4711};
+    int listener = sock_listen(&addr), fd = sock_connect(&addr), epfd = epoll_create1(0);
+    int server = accept(listener, NULL, NULL);
+    REQUIRE_EQ(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev), 0);
+    for (int i = 0; i < 3; i++) {
+        sock_warm(fd, server);
+        REQUIRE_EQ(write(server, "x", 1), 1);
+        ev = one_event(epfd);
+        REQUIRE_EQ(ev.data.u64, 4711);
+        REQUIRE_EQ(ev.events, EPOLLIN);
+        REQUIRE_EQ(connect(fd, &none, sizeof(none)), 0);
+        REQUIRE_EQ(so_error(fd), ECONNRESET);
+        REQUIRE_EQ(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+        close(server);
+        server = accept(listener, NULL, NULL);
+    }
+    REQUIRE_EQ(epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL), 0);
+}
+
+static void set_keeps_what_was_refused(struct conn *unused)
+{
+    struct sockaddr_in dead = dead_address(), addr;
+    struct epoll_event ev = {.events = EPOLLOUT, .data.u64 = 4711};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), epfd = epoll_create1(0);
+    REQUIRE_ERRNO(connect(fd, (struct sockaddr *)&dead, sizeof(dead)), EINPROGRESS);
+    REQUIRE_EQ(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev), 0);
+    REQUIRE(sock_poll(fd, POLLOUT, 2000) & POLLERR);
+    REQUIRE_ERRNO(connect(fd, (struct sockaddr *)&dead, sizeof(dead)), ECONNREFUSED);
+    int listener = sock_listen(&addr), ret = connect(fd, (struct sockaddr *)&addr, sizeof(addr));
+    REQUIRE(ret == 0 || errno == EINPROGRESS);
+    ev = one_event(epfd);
+    REQUIRE_EQ(ev.data.u64, 4711);
+    REQUIRE_EQ(ev.events, EPOLLOUT);
+    REQUIRE_EQ(so_error(fd), 0);
+    sock_set_nonblock(fd, false);
     sock_warm(fd, accept(listener, NULL, NULL));
 }
 
@@ -234,6 +285,8 @@ static const struct sock_case cases[] = {
     CASE(connected_already, .flags = SOCK_BARE),
     CASE(io_before_connect, .flags = SOCK_BARE),
     CASE(unspec_disconnects, .flags = SOCK_BARE),
+    CASE(set_keeps_what_connects_again, .flags = SOCK_BARE),
+    CASE(set_keeps_what_was_refused, .flags = SOCK_BARE),
     CASE(names, .flags = SOCK_BARE),
     CASE(to_itself, .flags = SOCK_BARE),
     CASE(over_ipv6, .flags = SOCK_BARE),
