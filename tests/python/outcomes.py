@@ -10,6 +10,7 @@ that OUT already names are not run again, so a run can go on behind a test that 
 in their name are left out, RESOURCEs are those of test.support; with TESTs only those run.
 """
 import faulthandler
+import os
 import sys
 import unittest
 
@@ -83,6 +84,8 @@ def main():
     path, limit_s, module = sys.argv[1], float(sys.argv[2]), sys.argv[3]
     parts = [arg[1:] for arg in sys.argv[4:] if arg[0] == "-"]
     only = [arg for arg in sys.argv[4:] if arg[0] not in "-+"]
+    if os.environ.get("PYTHON_THERE"):
+        import there  # noqa: F401
     from test import support
     support.use_resources = [arg[1:] for arg in sys.argv[4:] if arg[0] == "+"]
     support.verbose = False
