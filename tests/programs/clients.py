@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Clients that check every answer, run by the tests of real programs: clients.py NAME PORT. They say
-"good" when all was right, else they raise."""
+"""Clients that check every answer, run by the tests of real programs: clients.py NAME PORT [SHARE]. They say
+"good" when all was right, else they raise. SHARE: how many times less there is to do."""
 import os
 import random
 import socket
 import sys
 import threading
+
+SHARE = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 
 
 def connect(port):
@@ -52,10 +54,10 @@ def redis(port):
     def work(i):
         rng = random.Random(i)
         sock, reader = connect(port)
-        for batch in range(6):
+        for batch in range(max(6 // SHARE, 2)):
             values = {f"key:{i}:{batch}:{n}": rng.randbytes(1 + rng.randrange(2000))
-                      for n in range(200)}
-            values[f"big:{i}:{batch}"] = rng.randbytes(300000)
+                      for n in range(200 // SHARE)}
+            values[f"big:{i}:{batch}"] = rng.randbytes(300000 // SHARE)
             sock.sendall(b"".join(redis_command("SET", k, v) for k, v in values.items()))
             for _ in values:
                 want(reader.readline(), b"+OK\r\n")
@@ -83,9 +85,9 @@ def memcached(port):
     def work(i):
         rng = random.Random(i)
         sock, reader = connect(port)
-        for batch in range(20):
+        for batch in range(max(20 // SHARE, 2)):
             items = {b"k-%d-%d" % (i, n): rng.randbytes(1 + rng.randrange(3000)) for n in range(20)}
-            items[b"big-%d" % i] = rng.randbytes(rng.randrange(900000))
+            items[b"big-%d" % i] = rng.randbytes(rng.randrange(900000 // SHARE))
             for key, value in items.items():
                 store(sock, reader, key, value)
             fetch(sock, reader, items)
@@ -101,7 +103,7 @@ def echo(port):
     def work(i):
         rng = random.Random(i)
         sock, reader = connect(port)
-        data = rng.randbytes(1500000)
+        data = rng.randbytes(1500000 // SHARE)
 
         def send():
             at = 0
