@@ -117,6 +117,27 @@ int stack_ask(struct stack *s, struct ask *ask, const struct keep_msg *m, const 
     return err;
 }
 
+// proc(5), /proc/PID/stat: the state stands behind the name, which may hold anything.
+bool stack_is_stopped(const struct stack *s)
+{
+    char path[32], stat[128];
+    const char *name_end;
+    ssize_t n = -1;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)s->keeper);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = read(fd, stat, sizeof stat - 1);
+        close(fd);
+    }
+    if (n <= 0)
+        return false;
+    stat[n] = 0;
+    name_end = strrchr(stat, ')');
+    return name_end && name_end[1] && (name_end[2] == 'T' || name_end[2] == 't');
+}
+
 // ---- ticking ----
 
 static void on_mirror(struct watch *watch, uint32_t events)
@@ -181,6 +202,7 @@ static int start_keeper(struct stack *s)
     if (child == 0)
         become_keeper(pair[1]);
     close(pair[1]);
+    s->keeper = child;
     s->keeper_watch = (struct watch){pair[0], on_keeper};
     if (child < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK))
         return -errno;

@@ -45,6 +45,7 @@ struct stack {
     struct net_mirror *mirror;
     struct net_ports *ports;
     int arena, bell; // memfd; eventfd that drivers write when the keeper has something to do
+    pid_t keeper;
     struct watch keeper_watch, mirror_watch;
     struct timer tick;
     struct list asks;  // of struct ask, oldest first
@@ -74,6 +75,9 @@ void stacks_bury(struct stacks *stacks);
 // The stack of user on the interface, made if there is none. 0, or -errno with a phrase in why.
 int stack_get(struct stacks *stacks, struct user *user, const char *interface, struct stack **stack,
               char *why, size_t size);
+
+// Has somebody stopped its keeper (SIGSTOP, a debugger)? Whoever asked it would wait.
+bool stack_is_stopped(const struct stack *stack);
 
 // Sends m to the keeper; ask: who hears the answer, NULL where none is due. The fds stay the
 // caller's. 0, or -errno: there will be no answer.

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,6 +156,27 @@ static void part_granted(struct question *q, struct stack *s, const struct keep_
         tell_socket(q->client, s, done, fds, n_fds);
 }
 
+// Does the client wait for an answer still? One that has given up hangs up, perhaps a moment ago.
+static bool is_awaited(const struct question *q)
+{
+    struct pollfd p = {q->client ? q->client->watch.fd : -1, POLLRDHUP, 0};
+
+    return q->client && poll(&p, 1, 0) == 0;
+}
+
+// The keeper listens: now it may have the packets that the kernel has served so far. Not for who
+// has given up, and now relies on the kernel alone.
+static void on_listening(struct part *part, struct stack *s)
+{
+    struct question *q = part->question;
+    int err = is_awaited(q) ? net_ports_steer(s->ports, &part->local, part->port) : -EPIPE;
+
+    if (err)
+        note_refusal(q, err, "the listener cannot have its packets");
+    else
+        part_granted(q, s, NULL, NULL, 0);
+}
+
 // What the keeper of s says.
 static void on_answer(struct ask *ask, struct stack *s, const struct keep_done *done,
                       const int *fds, int n_fds)
@@ -162,7 +184,9 @@ static void on_answer(struct ask *ask, struct stack *s, const struct keep_done *
     struct part *part = list_entry(ask, struct part, ask);
     struct question *q = part->question;
 
-    if (done && !done->error && (!yes_is_a_socket(q) || n_fds == 2)) {
+    if (done && !done->error && q->kind == KEEP_LISTEN) {
+        on_listening(part, s);
+    } else if (done && !done->error && (!yes_is_a_socket(q) || n_fds == 2)) {
         part_granted(q, s, done, fds, n_fds);
     } else {
         note_refusal(q, done && done->error < 0 ? done->error : -ECONNRESET,
@@ -180,10 +204,17 @@ static void on_answer(struct ask *ask, struct stack *s, const struct keep_done *
 static int ask_holding(struct question *q, struct stack *s, struct keep_msg *m, int fd)
 {
     struct keep_ask *a = &m->ask;
-    struct part *part = calloc(1, sizeof *part);
-    int err = !part           ? -ENOMEM
-              : a->local_port ? net_ports_share(s->ports, &a->local, a->local_port)
-                              : net_ports_take(s->ports, &a->local, &a->local_port);
+    struct part *part;
+    int err;
+
+    if (stack_is_stopped(s)) {
+        note_refusal(q, -EBUSY, "the stack's keeper is stopped");
+        return -EBUSY;
+    }
+    part = calloc(1, sizeof *part);
+    err = !part           ? -ENOMEM
+          : a->local_port ? net_ports_share(s->ports, &a->local, a->local_port)
+                          : net_ports_take(s->ports, &a->local, &a->local_port);
 
     if (err) {
         note_refusal(q, err, "the local port cannot be had");

@@ -78,7 +78,6 @@ static int steer(struct net_ports *p, const struct queue_flow *flow)
 static int add(struct net_ports *p, const struct queue_flow *flow, int fd, uint32_t holders)
 {
     struct port **at = place_of(p, flow), *e;
-    int err;
 
     if (*at)
         return -EADDRINUSE;
@@ -86,11 +85,6 @@ static int add(struct net_ports *p, const struct queue_flow *flow, int fd, uint3
     if (!e)
         return -ENOMEM;
     *e = (struct port){.flow = *flow, .fd = fd, .holders = holders, .seen = p->pass};
-    err = steer(p, flow);
-    if (err) {
-        free(e);
-        return err;
-    }
     list_init(&e->idle);
     if (!holders)
         list_add_tail(&p->idle, &e->idle);
@@ -111,6 +105,22 @@ static void drop(struct net_ports *p, struct port *e)
         sys_close(e->fd);
     free(e);
     p->count--;
+}
+
+static int add_steered(struct net_ports *p, const struct queue_flow *flow, int fd, uint32_t holders)
+{
+    int err = add(p, flow, fd, holders);
+    struct port *e = *place_of(p, flow);
+
+    if (!err)
+        err = steer(p, flow);
+    else
+        return err;
+    if (err) {
+        e->fd = -1; // stays the caller's
+        drop(p, e);
+    }
+    return err;
 }
 
 static void hold(struct port *e)
@@ -169,7 +179,7 @@ static int take_new(struct net_ports *p, const struct ip_addr *addr, uint16_t *p
     if (fd < 0)
         return fd;
     flow = flow_of_port(addr, got);
-    err = add(p, &flow, fd, 1);
+    err = add_steered(p, &flow, fd, 1);
     if (err)
         sys_close(fd);
     else
@@ -228,6 +238,13 @@ int net_ports_share(struct net_ports *p, const struct ip_addr *addr, uint16_t po
     return 0;
 }
 
+int net_ports_steer(struct net_ports *p, const struct ip_addr *addr, uint16_t port)
+{
+    const struct port *e = find(p, addr, port);
+
+    return e ? steer(p, &e->flow) : -ENOENT;
+}
+
 // May the listener of e have connections to local? The arena only says so: packets that this host
 // forwards are not to be had by it.
 static bool may_have(const struct net_ports *p, const struct port *e, const struct ip_addr *local)
@@ -263,7 +280,7 @@ static void keep_connections(struct net_ports *p, const struct port *e)
         if (!ip_addr_equal(&local, &good) && !may_have(p, e, &local))
             continue;
         good = local;
-        add(p, &flow, -1, 0);
+        add_steered(p, &flow, -1, 0);
     }
 }
 

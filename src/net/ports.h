@@ -27,10 +27,14 @@ void net_ports_free(struct net_ports *p);
 // (the queue's table is full).
 int net_ports_take(struct net_ports *p, const struct ip_addr *addr, uint16_t *port);
 
-// Takes the packets of a port that a kernel socket of a program holds already: a listener's. addr
-// may be any. When it is released, the connections that came through it keep their packets, and all
-// others are the kernel's. Errors as above.
+// Takes a port that a kernel socket of a program holds already: a listener's. addr may be any. Its
+// packets stay the kernel's until net_ports_steer(). When it is released, the connections that came
+// through it keep their packets, and all others are the kernel's. Errors as above.
 int net_ports_share(struct net_ports *p, const struct ip_addr *addr, uint16_t port);
+
+// The engine listens there: it has the packets from now on. Before, it would have refused what the
+// kernel serves. 0, -ENOENT (nobody has taken the port), -ENOSPC.
+int net_ports_steer(struct net_ports *p, const struct ip_addr *addr, uint16_t port);
 
 // One holder less of what net_ports_take() or net_ports_share() took.
 void net_ports_release(struct net_ports *p, const struct ip_addr *addr, uint16_t port);

@@ -203,6 +203,7 @@ uint32_t host_listen(struct host *h, const struct ip_addr *at, uint16_t port)
 
     rig_enter(h->side);
     assert_int_equal(net_ports_share(h->ports, at, port), 0);
+    assert_int_equal(net_ports_steer(h->ports, at, port), 0);
     rig_enter(HERE);
     assert_int_equal(net_listen(h->net, clock_now_ns() + NS_PER_S, &o, 4096, &sock), 0);
     return sock;

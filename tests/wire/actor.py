@@ -64,6 +64,12 @@ def serve_echo(address, port, _):
         conn.close()
 
 
+def serve_stopping(address, port, pid):
+    """With shuntd stopped from before listen() on."""
+    os.kill(int(pid), signal.SIGSTOP)
+    serve_echo(address, port, "")
+
+
 def serve_asyncio(address, port, _):
     async def one(reader, writer):
         while data := await reader.read(1 << 16):

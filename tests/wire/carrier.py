@@ -152,6 +152,22 @@ def daemon_dies(tap, shunt, ours, peer):
     is_(tap, peer.ask("client", rig.PEER, echo, "1000"), "good plain", "the peer's host is well")
 
 
+def daemon_late(tap):
+    """shuntd answers when the program has given up: nothing of the listener is Shunt's then."""
+    with rig.Shunt(rig.WIRE.replace("20000", "500")) as shunt:
+        ours = Host(shunt.command([]), shunt.env())
+        peer = Host(rig.IN_PEER)
+        port = free_port()
+        ours.start("serve-stopping", rig.HERE, port, shunt.daemon.pid, until="listening")
+        is_(tap, peer.ask("client", rig.HERE, port, "1000"), "good plain",
+            "shuntd stopped: the kernel listens")
+        shunt.daemon.send_signal(signal.SIGCONT)
+        said = {peer.ask("client", rig.HERE, port, "1000") for _ in range(5)}
+        is_(tap, said, {"good plain"}, "and listens on when shuntd answers late")
+        ours.end()
+        peer.end()
+
+
 def main():
     rig.enter()
     tap = rig.Tap()
@@ -165,6 +181,7 @@ def main():
         daemon_dies(tap, shunt, ours, peer)
         ours.end()
         peer.end()
+    daemon_late(tap)
     tap.end()
 
 
