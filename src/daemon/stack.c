@@ -69,6 +69,11 @@ static void run_mirror(struct stack *s)
     uint64_t now = clock_now_ns();
 
     net_mirror_run(s->mirror, now);
+    if (net_mirror_gone(s->mirror) && !s->dead) {
+        log_warn("the stack of uid %d on %s ends with its interface", (int)s->user->uid, s->name);
+        net_end(s->net, NET_DEAD_QUEUE);
+        stack_dies(s);
+    }
     timer_set(&s->tick, MIN(s->ports_ns, net_mirror_deadline(s->mirror)));
 }
 

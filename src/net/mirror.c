@@ -24,6 +24,7 @@ struct net_mirror {
     uint32_t ifindex;
     struct mnl_socket *news, *ask;
     bool stale; // read everything anew
+    bool gone;  // the interface is no more
     uint64_t read_ns, fresh_ns;
     uint32_t seen_count;
     struct rtnl_link seen[SEEN_MAX];
@@ -210,7 +211,8 @@ static int read_all(struct net_mirror *m)
             err = read_rest(m);
     }
     m->read_ns = clock_now_ns();
-    if (err == -ENODEV)
+    m->gone = err == -ENODEV;
+    if (m->gone)
         m->image.links = m->image.addrs = m->image.routes = m->image.neighs = 0;
     if (err == -EINTR)
         m->stale = true;
@@ -312,6 +314,11 @@ void net_mirror_run(struct net_mirror *m, uint64_t now_ns)
 uint64_t net_mirror_deadline(const struct net_mirror *m)
 {
     return m->stale ? u64_min(m->fresh_ns, m->read_ns + REREAD_NS) : m->fresh_ns;
+}
+
+bool net_mirror_gone(const struct net_mirror *m)
+{
+    return m->gone;
 }
 
 int net_mirror_fd(const struct net_mirror *m)

@@ -22,6 +22,11 @@ void net_mirror_run(struct net_mirror *m, uint64_t now_ns)
 {
 }
 
+bool net_mirror_gone(const struct net_mirror *m)
+{
+    return false;
+}
+
 uint64_t net_mirror_deadline(const struct net_mirror *m)
 {
     return UINT64_MAX;

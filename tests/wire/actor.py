@@ -119,7 +119,7 @@ def bounce(conn, data):
     poll = select.poll()
     while len(got) < len(data):
         poll.register(conn, select.POLLIN | (select.POLLOUT if sent < len(data) else 0))
-        if not poll.poll(10000):
+        if not poll.poll(60000):
             raise TimeoutError(f"{sent} sent, {len(got)} got")
         try:
             if sent < len(data):
@@ -147,6 +147,19 @@ def client(address, port, sizes):
         conn.shutdown(socket.SHUT_WR)
         good = conn.recv(1) == b"" and good
         print("good" if good else "bad", where)
+
+
+def client_steady(address, port, size):
+    """Has block after block echoed, with a line for each, until nobody reads those."""
+    with socket.create_connection((address, port)) as conn:
+        print("connected", lane(conn), flush=True)
+        for turn in range(1 << 30):
+            try:
+                good = bounce(conn, pattern(int(size), turn % 8))
+            except OSError as e:
+                print("error", e.errno, flush=True)
+                return
+            print(turn if good else "bad", flush=True)
 
 
 def client_ways(address, port, _):

@@ -31,6 +31,15 @@ def run(*words):
     subprocess.run([str(word) for word in words], check=True)
 
 
+def cable():
+    """The two hosts' link, with addresses."""
+    run("ip", "link", "add", "wire0", "type", "veth", "peer", "name", "wire1", "netns", "peer")
+    for where, link, v4, v6 in (([], "wire0", HERE, HERE6), (["-n", "peer"], "wire1", PEER, PEER6)):
+        run("ip", *where, "address", "add", f"{v4}/24", "dev", link)
+        run("ip", *where, "address", "add", f"{v6}/64", "dev", link, "nodad")
+        run("ip", *where, "link", "set", link, "up")
+
+
 def enter():
     """Goes on in namespaces of its own, with a peer; or skips the test."""
     why = obstacle()
@@ -49,11 +58,7 @@ def enter():
     run("ip", "link", "set", "lo", "up")
     run("ip", "netns", "add", "peer")
     run("ip", "-n", "peer", "link", "set", "lo", "up")
-    run("ip", "link", "add", "wire0", "type", "veth", "peer", "name", "wire1", "netns", "peer")
-    for where, link, v4, v6 in (([], "wire0", HERE, HERE6), (["-n", "peer"], "wire1", PEER, PEER6)):
-        run("ip", *where, "address", "add", f"{v4}/24", "dev", link)
-        run("ip", *where, "address", "add", f"{v6}/64", "dev", link, "nodad")
-        run("ip", *where, "link", "set", link, "up")
+    cable()
 
 
 # as a command: runs another one in there

@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""The network changes under programs on Shunt's own TCP, one that connected and one that listens: both
+go on as on the kernel's, with every byte right, or hear an error; nothing hangs."""
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import rig
+
+ACTOR = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "actor.py")]
+PORTS = iter(range(25100, 25200))
+BLOCK = 200000
+PATIENCE_S = 60  # the machine may be busy; what is sent again comes after 1, 3, 7 s
+
+
+class Stream:
+    """Blocks that go to an echo and back without a pause."""
+
+    def __init__(self, words, env):
+        self.process = subprocess.Popen([str(word) for word in words], env=env,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.lane = self.process.stdout.readline().strip()
+        self.count = 0
+        self.last = ""
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.last = line.strip()
+            self.count += self.last.isdigit()
+
+    def is_well(self):
+        return self.last.isdigit() or not self.last
+
+    def wait(self, condition):
+        """Whether it comes true."""
+        end = time.monotonic() + PATIENCE_S
+        while not condition() and time.monotonic() < end:
+            time.sleep(0.02)
+        return condition()
+
+    def goes_on(self):
+        """Two more blocks come back right: one at least was begun after the change."""
+        want = self.count + 2
+        return self.wait(lambda: self.count >= want or not self.is_well()) and self.is_well()
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+
+
+def here(words):
+    rig.run("ip", *words.split())
+
+
+def peer(words):
+    rig.run("ip", "-n", "peer", *words.split())
+
+
+def link_flaps():
+    here("link set wire0 down")
+    time.sleep(0.5)
+    here("link set wire0 up")
+
+
+def cable_is_out():
+    peer("link set wire1 down")
+    time.sleep(0.5)
+    peer("link set wire1 up")
+
+
+def address_moves_away():
+    here(f"address del {rig.HERE}/24 dev wire0")
+    time.sleep(0.5)
+    here(f"address add {rig.HERE}/24 dev wire0")
+
+
+def another_address():
+    here("address add 10.28.0.9/24 dev wire0")
+    here("address del 10.28.0.9/24 dev wire0")
+
+
+def by_a_router():
+    peer("address add 10.28.0.3/24 dev wire1")
+    here(f"route add {rig.PEER}/32 via 10.28.0.3 dev wire0 src {rig.HERE}")
+
+
+def without_the_router():
+    here(f"route del {rig.PEER}/32")
+    peer("address del 10.28.0.3/24 dev wire1")
+
+
+def route_is_prohibited():
+    here(f"route add prohibit {rig.PEER}/32")
+    time.sleep(0.5)
+    here(f"route del prohibit {rig.PEER}/32")
+
+
+def mtu(size):
+    def change():
+        here(f"link set wire0 mtu {size}")
+        peer(f"link set wire1 mtu {size}")
+    return change
+
+
+def another_card():
+    peer("link set wire1 address 02:00:00:28:00:02")
+    here(f"neighbour replace {rig.PEER} lladdr 02:00:00:28:00:02 dev wire0")
+
+
+def silent_card():
+    """Found out only by the kernel's asking again."""
+    peer("link set wire1 address 02:00:00:28:00:03")
+
+
+def neighbours_forgotten():
+    here("neighbour flush dev wire0")
+    peer("neighbour flush dev wire1")
+
+
+CHANGES = (("the link goes down and up", link_flaps),
+           ("the peer's link goes down and up", cable_is_out),
+           ("the address is removed and added", address_moves_away),
+           ("another address comes and goes", another_address),
+           ("the route leads to a router", by_a_router),
+           ("and no more", without_the_router),
+           ("the route is prohibited for a while", route_is_prohibited),
+           ("the MTU is 1000", mtu(1000)),
+           ("the MTU is 9000", mtu(9000)),
+           ("the MTU is 1500 again", mtu(1500)),
+           ("the neighbour has another card", another_card),
+           ("the neighbours are forgotten", neighbours_forgotten))
+
+LONG = (("another card, of which nobody tells", silent_card),) if os.environ.get("SHUNT_LONG") else ()
+
+
+def start(command, until):
+    process = subprocess.Popen([str(word) for word in command[0]], env=command[1],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    line = process.stdout.readline()
+    if until not in line:
+        raise RuntimeError(f"said {line!r}, not {until!r}")
+    return process
+
+
+def pair(shunt):
+    """Two echoes, and a stream each: ours out, and the peer's in."""
+    out, back = next(PORTS), next(PORTS)
+    ours, theirs = shunt.env(), rig.plain_env()
+    echoes = [
+        start(([*rig.IN_PEER, *ACTOR, "serve-echo", rig.PEER, out], theirs), "listening"),
+        start((shunt.command([*ACTOR, "serve-echo", "0.0.0.0", back]), ours), "listening")]
+    streams = [
+        Stream(shunt.command([*ACTOR, "client-steady", rig.PEER, out, BLOCK]), ours),
+        Stream([*rig.IN_PEER, *ACTOR, "client-steady", rig.HERE, back, BLOCK], theirs)]
+    return echoes, streams
+
+
+def on_tcp(tap, shunt, streams):
+    lanes = {c["lane_tx"] for c in shunt.stat()["connections"]}
+    tap.ok(streams[0].lane == "connected tcp" and lanes == {"tcp"}, "both are on lane tcp") \
+        or tap.note(f"{streams[0].lane}, {lanes}")
+
+
+def changes(tap, shunt):
+    echoes, streams = pair(shunt)
+    on_tcp(tap, shunt, streams)
+    for name, change in CHANGES + LONG:
+        begun = time.monotonic()
+        change()
+        good = [stream.goes_on() for stream in streams]
+        tap.ok(all(good), f"{name}: both streams go on") \
+            or tap.note(" and ".join(stream.last for stream in streams))
+        tap.note(f"{time.monotonic() - begun:.1f} s")
+    return echoes, streams
+
+
+def deleted(tap, echoes, streams):
+    """Nothing is left to send by: the connection ends, as does whoever waits."""
+    here("link delete wire0")
+    for process in echoes[:1]:
+        process.kill()
+    ended = streams[0].wait(lambda: not streams[0].is_well())
+    tap.ok(ended and streams[0].last.startswith("error"),
+           "the interface is deleted: an error, and no hang") or tap.note(streams[0].last)
+    tap.note(streams[0].last)
+
+
+def main():
+    rig.enter()
+    tap = rig.Tap()
+    with rig.Shunt(rig.WIRE) as shunt:
+        echoes, streams = changes(tap, shunt)
+        deleted(tap, echoes, streams)
+        for stream in streams:
+            stream.end()
+        for echo in echoes:
+            echo.kill()
+            echo.wait()
+        rig.cable()
+        echoes, streams = pair(shunt)
+        on_tcp(tap, shunt, streams)
+        tap.ok(all(stream.goes_on() for stream in streams), "and made again: so are connections")
+        for process in (*streams, *echoes):
+            process.end() if isinstance(process, Stream) else process.kill()
+    tap.end()
+
+
+main()
