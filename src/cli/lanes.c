@@ -22,11 +22,7 @@ static bool shuntd_answers(const struct policy *policy, const struct policy_fact
     int sock = -ENOENT;
 
     for (int i = 0; sock < 0; i++) {
-        if (named && i > 0)
-            return false;
-        if (named)
-            snprintf(path, sizeof path, "%s", named);
-        else if (place_nth(i, facts->uid, path))
+        if (place_nth(i, named, facts->uid, path))
             return false;
         sock = place_connect(path);
         snprintf(text, size, "shuntd at %s: %s", path, sock < 0 ? err_text(sock) : "answers");

@@ -99,18 +99,13 @@ static int start_and_greet(char path[static PLACE_MAX], const char *config, char
 int private_shuntd(const char *named, const char *config, char path[static PLACE_MAX],
                    char why[ASK_WHY_BYTES])
 {
-    bool usual = !named || place_is_named();
-    int err = -ENOENT;
+    int err;
 
     snprintf(why, ASK_WHY_BYTES, "its path is too long");
-    if (!usual && snprintf(path, PLACE_MAX, "%s", named) >= PLACE_MAX)
-        return -ENAMETOOLONG;
-    if (!usual && greet(path, clock_now_ns() + START_NS, why, &err))
-        return 0;
-    for (int i = 0; usual && (err = place_nth(i, geteuid(), path)) != -ENOENT; i++)
+    for (int i = 0; (err = place_nth(i, named, geteuid(), path)) != -ENOENT; i++)
         if (!err && greet(path, clock_now_ns() + START_NS, why, &err))
             return 0;
-    if (usual && !place_is_named() && place_private(geteuid(), path))
+    if (place_own(named, geteuid(), path))
         return -ENAMETOOLONG;
     return start_and_greet(path, config, why);
 }

@@ -156,7 +156,7 @@ static void find_daemon(const struct run *r, const struct policy *policy)
     const char *named = policy ? policy_settings(policy)->daemon_socket : NULL;
     char path[PLACE_MAX] = "", why[ASK_WHY_BYTES];
 
-    if (private_shuntd(named && *named ? named : NULL, r->config, path, why) && !is_quiet())
+    if (private_shuntd(named, r->config, path, why) && !is_quiet())
         fprintf(stderr, "shunt: %s (running on kernel TCP)\n", why);
     if (*path)
         setenv("SHUNT_SOCKET", path, 1);

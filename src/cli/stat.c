@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "cm/ask.h"
+#include "policy/policy.h"
 
 #include <getopt.h>
 #include <stdbool.h>
@@ -61,6 +62,22 @@ static void show(const struct snapshot *s, const struct options *o)
     fflush(stdout);
 }
 
+// Connects to shuntd where programs do, if they have the same shunt.conf. As ask_open_any().
+static int open_shuntd(char why[ASK_WHY_BYTES])
+{
+    const char *conf = policy_path(), *named = NULL;
+    struct policy_report report = {0};
+    struct policy *policy = NULL;
+    int sock;
+
+    if (conf && !policy_load(conf, &policy, &report))
+        named = policy_settings(policy)->daemon_socket;
+    sock = ask_open_any(named, clock_now_ns() + ANSWER_NS, why);
+    policy_report_fini(&report);
+    policy_free(policy);
+    return sock;
+}
+
 static int stat(int argc, char **argv)
 {
     struct options o = {0};
@@ -70,7 +87,7 @@ static int stat(int argc, char **argv)
 
     if (ret)
         return ret;
-    sock = ask_open_any(clock_now_ns() + ANSWER_NS, why);
+    sock = open_shuntd(why);
     if (sock < 0) {
         fprintf(stderr, "shunt stat: %s\n", why);
         return CLI_FAILED;

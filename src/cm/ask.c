@@ -81,13 +81,13 @@ int ask_open(const char *path, uint64_t deadline_ns, char why[ASK_WHY_BYTES])
     return err ? err : sock;
 }
 
-int ask_open_any(uint64_t deadline_ns, char why[ASK_WHY_BYTES])
+int ask_open_any(const char *named, uint64_t deadline_ns, char why[ASK_WHY_BYTES])
 {
     char path[PLACE_MAX];
     int ret = -ENOENT, err;
 
     snprintf(why, ASK_WHY_BYTES, "no shuntd is running");
-    for (int i = 0; ret < 0 && (err = place_nth(i, geteuid(), path)) != -ENOENT; i++)
+    for (int i = 0; ret < 0 && (err = place_nth(i, named, geteuid(), path)) != -ENOENT; i++)
         if (!err)
             ret = ask_open(path, deadline_ns, why);
     return ret;

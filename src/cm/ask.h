@@ -14,8 +14,8 @@
 // ended meanwhile), -EPROTO (it refused us), -ETIMEDOUT, -EPERM, -EACCES.
 int ask_open(const char *path, uint64_t deadline_ns, char why[ASK_WHY_BYTES]);
 
-// Finds shuntd in the usual places, as programs do; the rest as ask_open().
-int ask_open_any(uint64_t deadline_ns, char why[ASK_WHY_BYTES]);
+// Finds shuntd where programs do, see cm/place.h for named; the rest as ask_open().
+int ask_open_any(const char *named, uint64_t deadline_ns, char why[ASK_WHY_BYTES]);
 
 // A private shuntd is to stay until this process has ended. 0 or -errno.
 int ask_stay(int sock);

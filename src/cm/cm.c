@@ -33,7 +33,7 @@ static _Atomic uint32_t *own_page(struct cm *cm)
     return at == MAP_FAILED ? &cm->no_page : at;
 }
 
-struct cm *cm_init(const char *program, const char *socket_path, const struct cm_events *events)
+struct cm *cm_init(const char *program, const char *daemon_socket, const struct cm_events *events)
 {
     struct cm *cm = &the_cm;
 
@@ -44,7 +44,7 @@ struct cm *cm_init(const char *program, const char *socket_path, const struct cm
     cm->own_spinners = &cm->no_slot;
     cm->events = events;
     place_remember();
-    cm->path = place_is_named() ? NULL : socket_path;
+    cm->daemon_socket = daemon_socket;
     snprintf(cm->program, sizeof cm->program, "%s", program);
     return cm;
 }
@@ -133,22 +133,6 @@ static int say_hello(struct cm *cm)
     return send_msg(cm, &msg, NULL, 0);
 }
 
-static int connect_somewhere(const struct cm *cm)
-{
-    uid_t uid = (uid_t)sys_call(SYS_geteuid, 0);
-    char path[PLACE_MAX];
-    int sock = -ENOENT, err;
-
-    if (cm->path)
-        return place_connect(cm->path);
-    for (int i = 0; (err = place_nth(i, uid, path)) != -ENOENT; i++) {
-        sock = err ? err : place_connect(path);
-        if (sock >= 0)
-            break;
-    }
-    return sock;
-}
-
 static void no_connection(struct cm *cm, int err)
 {
     char why[96];
@@ -173,7 +157,7 @@ static bool connected(struct cm *cm)
     }
     if (clock_now_ns() < cm->retry_ns)
         return false;
-    sock = connect_somewhere(cm);
+    sock = place_connect_any(cm->daemon_socket);
     if (sock < 0) {
         no_connection(cm, sock);
         return false;

@@ -76,10 +76,9 @@ struct cm_events {
 
 struct cm;
 
-// Takes no connection yet. SHUNT_SOCKET goes before socket_path; NULL: the usual places (the
-// system's, the private daemon of this user). Never fails; the struct is static inside cm (one a
-// process).
-struct cm *cm_init(const char *program, const char *socket_path, const struct cm_events *events);
+// Makes no connection to shuntd yet. daemon_socket: of shunt.conf, NULL for none (see cm/place.h);
+// it must outlive the process. Never fails; the struct is static inside cm (one a process).
+struct cm *cm_init(const char *program, const char *daemon_socket, const struct cm_events *events);
 
 // In a forked child, before anything else: forgets the parent's connection and claims.
 void cm_forked(struct cm *cm);

@@ -49,8 +49,8 @@ struct cm {
     _Atomic(_Atomic uint32_t *) own_spinners; // in it, or no_slot
     _Atomic uint32_t no_page, no_slot;
     const struct cm_events *events;
-    const char *path;
-    char why[96]; // there is no connection
+    const char *daemon_socket; // of shunt.conf, or NULL
+    char why[96];              // there is no connection
     char program[32];
     struct packet packet;
     uint8_t relay[PACKET_RELAY_BYTES]; // the one that is being sent

@@ -33,19 +33,17 @@ void place_remember(void)
     remembered = true;
 }
 
-static const char *named_socket(void)
+// The one place to look, or NULL.
+static const char *only(const char *named)
 {
-    return remembered ? remembered_socket : getenv("SHUNT_SOCKET");
+    const char *set = remembered ? remembered_socket : getenv("SHUNT_SOCKET");
+
+    if (!set || !set[0])
+        set = named;
+    return set && set[0] ? set : NULL;
 }
 
-bool place_is_named(void)
-{
-    const char *named = named_socket();
-
-    return named && named[0];
-}
-
-int place_private(uid_t uid, char path[static PLACE_MAX])
+static int private_path(uid_t uid, char path[static PLACE_MAX])
 {
     const char *dir = remembered ? remembered_dir : getenv("XDG_RUNTIME_DIR");
 
@@ -56,13 +54,20 @@ int place_private(uid_t uid, char path[static PLACE_MAX])
     return fits(snprintf(path, PLACE_MAX, "/tmp/shunt-%u/shuntd.sock", (unsigned)uid));
 }
 
-int place_nth(int i, uid_t uid, char path[static PLACE_MAX])
+int place_own(const char *named, uid_t uid, char path[static PLACE_MAX])
 {
-    if (place_is_named())
-        return i == 0 ? fits(snprintf(path, PLACE_MAX, "%s", named_socket())) : -ENOENT;
+    const char *set = only(named);
+
+    return set ? fits(snprintf(path, PLACE_MAX, "%s", set)) : private_path(uid, path);
+}
+
+int place_nth(int i, const char *named, uid_t uid, char path[static PLACE_MAX])
+{
+    if (only(named))
+        return i == 0 ? place_own(named, uid, path) : -ENOENT;
     if (i == 0)
         return fits(snprintf(path, PLACE_MAX, "%s", PLACE_SYSTEM));
-    return i == 1 && uid != 0 ? place_private(uid, path) : -ENOENT;
+    return i == 1 && uid != 0 ? private_path(uid, path) : -ENOENT;
 }
 
 // The listener's credentials at the time of listen(): nobody else can put a socket of theirs before
@@ -98,5 +103,16 @@ int place_connect(const char *path)
         sys_close(sock);
         return err;
     }
+    return sock;
+}
+
+int place_connect_any(const char *named)
+{
+    uid_t uid = (uid_t)sys_call(SYS_geteuid, 0);
+    char path[PLACE_MAX];
+    int sock = -ENOENT, err;
+
+    for (int i = 0; sock < 0 && (err = place_nth(i, named, uid, path)) != -ENOENT; i++)
+        sock = err ? err : place_connect(path);
     return sock;
 }

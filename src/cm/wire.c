@@ -40,15 +40,15 @@ struct arrival {
 static struct {
     int sock; // -1: none
     uint64_t sock_cookie, retry_ns;
-    const char *path;
+    const char *daemon_socket; // of shunt.conf, or NULL
     char program[32];
     struct packet packet;
     struct arrival arrival;
 } wire = {.sock = -1};
 
-void cm_wire_init(const char *program, const char *socket_path)
+void cm_wire_init(const char *program, const char *daemon_socket)
 {
-    wire.path = place_is_named() ? NULL : socket_path;
+    wire.daemon_socket = daemon_socket;
     snprintf(wire.program, sizeof wire.program, "%s", program);
 }
 
@@ -108,22 +108,6 @@ static int say_hello(void)
     return packet_send(wire.sock, &msg, NULL, 0);
 }
 
-static int connect_somewhere(void)
-{
-    uid_t uid = (uid_t)sys_call(SYS_geteuid, 0);
-    char path[PLACE_MAX];
-    int sock = -ENOENT, err;
-
-    if (wire.path)
-        return place_connect(wire.path);
-    for (int i = 0; (err = place_nth(i, uid, path)) != -ENOENT; i++) {
-        sock = err ? err : place_connect(path);
-        if (sock >= 0)
-            break;
-    }
-    return sock;
-}
-
 static int be_connected(void)
 {
     socklen_t n = sizeof wire.sock_cookie;
@@ -134,7 +118,7 @@ static int be_connected(void)
     wire.sock = -1;
     if (clock_now_ns() < wire.retry_ns)
         return -ENOTCONN;
-    sock = connect_somewhere();
+    sock = place_connect_any(wire.daemon_socket);
     if (sock < 0) {
         wire.retry_ns = clock_now_ns() + RETRY_NS;
         return sock;

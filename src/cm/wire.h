@@ -43,7 +43,8 @@ struct cm_wire_options {
     } at[CM_WIRE_OPTIONS];
 };
 
-void cm_wire_init(const char *program, const char *socket_path);
+// As cm_init().
+void cm_wire_init(const char *program, const char *daemon_socket);
 
 // In a forked child, before anything else.
 void cm_wire_forked(void);

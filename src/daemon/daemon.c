@@ -298,14 +298,11 @@ static const struct policy *load_policy(const struct options *o)
 
 static int find_place(const struct daemon *d, char path[static PLACE_MAX])
 {
-    const char *set = policy_settings(d->policy)->daemon_socket;
-    const char *named = d->options.socket_path ? d->options.socket_path : getenv("SHUNT_SOCKET");
+    const char *asked = d->options.socket_path;
 
-    if (!named || !named[0])
-        named = set;
-    if (named && named[0])
-        return snprintf(path, PLACE_MAX, "%s", named) < PLACE_MAX ? 0 : -ENAMETOOLONG;
-    return place_private(geteuid(), path);
+    if (asked && asked[0])
+        return snprintf(path, PLACE_MAX, "%s", asked) < PLACE_MAX ? 0 : -ENAMETOOLONG;
+    return place_own(policy_settings(d->policy)->daemon_socket, geteuid(), path);
 }
 
 // As stack.c executes us.

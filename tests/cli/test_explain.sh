@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shunt explain: the rule that decides, why the earlier ones do not, and the lanes on this host.
 . "${top_srcdir:-.}/tests/cli/tap.sh"
+unset SHUNT_SOCKET
 conf=$work/shunt.conf
 cat >"$conf" <<END
 profile = "latency";
@@ -60,6 +61,8 @@ for _ in $(seq 100); do [ -S "$sock" ] || sleep 0.05; done
 sed "/^daemon_socket/s|\"/.*\"|\"$sock\"|" "$conf" >"$work/live.conf"
 try 0 explain connect --program x --remote 127.0.0.1:80 --interface lo -c "$work/live.conf"
 says "lane 1: shm    can be used now: shuntd at $sock: answers"; ok "shm with shuntd"
+SHUNT_SOCKET=$sock try 0 explain connect --program x --remote 127.0.0.1:80 --interface lo -c "$conf"
+says "lane 1: shm    can be used now: shuntd at $sock: answers"; ok "SHUNT_SOCKET goes before daemon_socket"
 kill $shuntd && wait $shuntd
 
 SHUNT_CONFIG=$conf try 0 explain connect --program x --remote 127.0.0.1:22 &&

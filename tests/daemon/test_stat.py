@@ -89,6 +89,15 @@ def check_connections(told):
     check("shuntd counts the channel", told["shuntd"]["channels"] == 1 and told["shuntd"]["matches_total"] == 1)
 
 
+def check_configured_socket(work):
+    conf = work + "/shunt.conf"
+    with open(conf, "w") as file:
+        file.write(f'daemon_socket = "{os.environ["SHUNT_SOCKET"]}";')
+    env = {k: v for k, v in os.environ.items() if k != "SHUNT_SOCKET"} | {"SHUNT_CONFIG": conf}
+    told = json.loads(run("stat", "--json", env=env).stdout or "{}")
+    check("stat finds shuntd by daemon_socket, too", len(told.get("connections", [])) == 2, told)
+
+
 def check_text():
     text = run("stat").stdout
     check("for people, too", "shm" in text and "PROGRAM" in text and "shuntd: " in text, text)
@@ -123,6 +132,7 @@ def main():
         check("the program runs", program.stdout.readline() == "done\n")
         told = json.loads(run("stat", "--json").stdout)
         check_connections(told)
+        check_configured_socket(work)
         check_text()
         check_watch()
         check_log(program.communicate()[1], told["connections"])
