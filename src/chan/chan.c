@@ -2,6 +2,7 @@
 #include "chan/chan.h"
 #include "chan/pump.h"
 
+#include "base/memfd.h"
 #include "base/sys.h"
 #include "base/util.h"
 
@@ -24,8 +25,10 @@ static int fill_header(int fd, uint32_t ring_bytes)
     struct chan_shared hdr = {
         .magic = CHAN_MAGIC, .version = CHAN_VERSION, .ring_bytes = ring_bytes};
 
-    if (ftruncate(fd, CHAN_HDR_BYTES + 2 * (off_t)ring_bytes))
-        return -errno;
+    int err = memfd_resize(fd, CHAN_HDR_BYTES + 2 * (uint64_t)ring_bytes);
+
+    if (err)
+        return err;
     if (pwrite(fd, &hdr, sizeof hdr, 0) != sizeof hdr)
         return -ENOSPC;
     return sys_fcntl(fd, F_ADD_SEALS, SEALS);

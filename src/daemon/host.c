@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/memfd.h"
+
 #define SANE_SPINNERS 1024 // of one process
 
 static _Atomic int32_t *word(const struct host *host, uint32_t slot)
@@ -19,10 +21,15 @@ static int make_page(struct host *host)
 {
     const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, prot = PROT_READ | PROT_WRITE;
     void *at;
+    int err;
 
     host->memfd = memfd_create("shunt-host", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (host->memfd < 0 || ftruncate(host->memfd, PACKET_PAGE_BYTES) ||
-        fcntl(host->memfd, F_ADD_SEALS, seals))
+    if (host->memfd < 0)
+        return -errno;
+    err = memfd_resize(host->memfd, PACKET_PAGE_BYTES);
+    if (err)
+        return err;
+    if (fcntl(host->memfd, F_ADD_SEALS, seals))
         return -errno;
     at = mmap(NULL, PACKET_PAGE_BYTES, prot, MAP_SHARED, host->memfd, 0);
     if (at == MAP_FAILED)

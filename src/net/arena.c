@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "base/memfd.h"
 #include "base/sys.h"
 #include "net/lock.h"
 #include "net/owner.h"
@@ -89,8 +90,9 @@ static int fill(int fd, const struct net_config *cfg, uint64_t now_ns)
     void *mem;
     int err;
 
-    if (ftruncate(fd, (off_t)lay.map_bytes))
-        return -errno;
+    err = memfd_resize(fd, lay.map_bytes);
+    if (err)
+        return err;
     mem = mmap(NULL, lay.channels_at, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (mem == MAP_FAILED)
         return -ENOMEM;

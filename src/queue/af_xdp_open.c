@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/memfd.h"
 #include "base/util.h"
 #include "queue/af_xdp.h"
 #include "queue/xdp_attach.h"
@@ -103,7 +104,7 @@ static uint8_t *packets_map(unsigned flags, size_t bytes, int *fd)
     *fd = memfd_create("shunt-packets", MFD_CLOEXEC | flags);
     if (*fd < 0)
         return NULL;
-    if (!ftruncate(*fd, (off_t)bytes))
+    if (!memfd_resize(*fd, bytes))
         map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
     if (map == MAP_FAILED) {
         close(*fd);

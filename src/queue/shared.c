@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/memfd.h"
 #include "base/sys.h"
 
 static int map(struct queue_shared **s, int fd, uint64_t bytes)
@@ -26,8 +27,8 @@ int queue_shared_create(struct queue_shared **s, int *fd, const struct queue_des
     int memfd = memfd_create("shunt-queue", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     int err = memfd < 0 ? -errno : 0;
 
-    if (!err && ftruncate(memfd, (off_t)bytes))
-        err = -ENOMEM;
+    if (!err)
+        err = memfd_resize(memfd, bytes);
     if (!err && fcntl(memfd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
         err = -errno;
     if (!err)

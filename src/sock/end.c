@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "sock/end.h"
 
+#include "base/memfd.h"
 #include "base/sys.h"
 #include "cm/cm.h"
 #include "sock/fdtab.h"
@@ -65,7 +66,7 @@ static int chunk_file(void)
     if (fd < 0)
         return -1;
     fd = cm_fd_up(fd);
-    if (ftruncate(fd, CHUNK_BYTES) || sys_fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
+    if (memfd_resize(fd, CHUNK_BYTES) || sys_fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
         sys_close(fd);
         return -1;
     }

@@ -377,6 +377,8 @@ static int hear(struct conn *listener, int listener_fd, int flags)
         c->rule = listener->rule;
         c->family = listener->family;
         err = begin(c, fd, false);
+        if (err)
+            wire_leave(c);
         c->epoll_up = true; // no set has it yet
     } else {
         cm_wire_leave(&chan);

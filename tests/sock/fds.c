@@ -409,6 +409,28 @@ static void connections_to_the_limit(struct conn *c)
     io_at_the_limit(c);
 }
 
+// Memory that a file stands for counts as a file to RLIMIT_FSIZE: without room for it all stays
+// with the kernel, and nobody is killed by SIGXFSZ.
+static void no_file_may_grow(struct conn *unused)
+{
+    struct rlimit limit = {KIB, KIB};
+    int client, server;
+    char byte = 0;
+    if (sock_mode == SOCK_TCP)
+        sock_skip("an accepted connection needs memory there, or accept() says ENOMEM");
+    REQUIRE_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    for (int i = 0; i < 3; i++) {
+        sock_pair(&client, &server);
+        for (int j = 0; j < 500; j++) {
+            REQUIRE_EQ(write(client, &byte, 1), 1);
+            REQUIRE_EQ(read(server, &byte, 1), 1);
+            REQUIRE_EQ(write(server, &byte, 1), 1);
+            REQUIRE_EQ(read(client, &byte, 1), 1);
+        }
+        REQUIRE(close(client) == 0 && close(server) == 0);
+    }
+}
+
 static const struct sock_case cases[] = {
     CASE(dup_is_the_same_stream),
     CASE(close_of_the_first_keeps_the_copy),
@@ -434,6 +456,7 @@ static const struct sock_case cases[] = {
     CASE(all_numbers_are_the_programs, .flags = SOCK_NO_THREAD | SOCK_COLD),
     CASE(all_numbers_without_privilege, .flags = SOCK_NO_THREAD | SOCK_COLD),
     CASE(accept_at_the_limit, .flags = SOCK_NO_THREAD),
+    CASE(no_file_may_grow, .flags = SOCK_BARE),
     CASE(connections_to_the_limit, .flags = SOCK_NO_THREAD),
 };
 SOCK_TOPIC(fds);

@@ -7,7 +7,8 @@
     X(io) X(recv_flags) X(timeouts) X(nonblock) X(connect) X(accept) X(poll) X(select) \
     X(halfclose) X(reset) X(epoll_level) X(epoll_edge) X(epoll_sets) \
     X(messages) X(splice) X(fds) X(stdio) X(signals) X(threads) \
-    X(fork) X(exec) X(spawn) X(options) X(oob) X(death) X(many) X(integrity) X(leave) X(others)
+    X(fork) X(exec) X(spawn) X(options) X(oob) X(death) X(many) X(integrity) X(leave) X(others) \
+    X(uring) X(hostile)
 // clang-format on
 
 #define DECLARE(topic) extern const struct sock_topic topic_##topic;
