@@ -67,8 +67,11 @@ static bool stack_can_be(const struct policy *policy, const struct policy_facts 
 {
     const struct policy_tcp *options = &policy_settings(policy)->tcp;
     char shuntd[200], queue[200];
-    bool can = shuntd_answers(policy, facts, shuntd, sizeof shuntd);
+    bool can;
 
+    if (!stack_is_built(text, size))
+        return false;
+    can = shuntd_answers(policy, facts, shuntd, sizeof shuntd);
     if (!can || !facts->interface) {
         snprintf(text, size, "%s%s", shuntd,
                  can ? "; which interface it goes by is not known" : "");

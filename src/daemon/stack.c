@@ -435,6 +435,15 @@ static void on_icmp(struct icmp *icmp, const void *packet, uint32_t len)
     }
 }
 
+bool stack_is_built(char *text, size_t size)
+{
+    bool mirror = net_mirror_is_built(), queue = queue_is_built();
+
+    if (!mirror || !queue)
+        snprintf(text, size, "this Shunt was built without %s", mirror ? "queues" : "libmnl");
+    return mirror && queue;
+}
+
 bool stack_queue_of(const char *interface, const struct policy_tcp *options, char *text,
                     size_t size)
 {

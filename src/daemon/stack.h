@@ -84,6 +84,9 @@ bool stack_is_stopped(const struct stack *stack);
 int stack_ask(struct stack *stack, struct ask *ask, const struct keep_msg *m, const int *fds,
               int n_fds);
 
+// Can this Shunt make a stack at all? False: text says what it was built without.
+bool stack_is_built(char *text, size_t size);
+
 // Which queue a stack on the interface gets by these options, and why, in text. False: it can have
 // none, and text says so.
 bool stack_queue_of(const char *interface, const struct policy_tcp *options, char *text,

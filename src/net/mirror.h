@@ -11,6 +11,9 @@
 
 struct net_mirror;
 
+// Was there a libmnl when this was built?
+bool net_mirror_is_built(void);
+
 // Opens netlink in the calling thread's network namespace and fills n's tables; from then on
 // net_mirror_run() follows. n stays the caller's and must outlive the mirror. Waits for the
 // kernel's answers, some milliseconds. -ENODEV: no such interface; -EOPNOTSUPP: built without

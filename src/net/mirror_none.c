@@ -4,6 +4,11 @@
 
 #include "net/mirror.h"
 
+bool net_mirror_is_built(void)
+{
+    return false;
+}
+
 int net_mirror_open(struct net_mirror **m, struct net *n, uint32_t ifindex)
 {
     return -EOPNOTSUPP;

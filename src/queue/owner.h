@@ -82,6 +82,9 @@ struct queue_owner_ops {
 int queue_open(struct queue_owner **owner, const struct queue_options *options, char *why,
                size_t why_size);
 
+// Is any door built in?
+bool queue_is_built(void);
+
 // The best door for a device: AF_XDP where its driver has zero copy, else AF_PACKET. Static text in
 // *why. Asks the kernel, does not block. -ENODEV.
 int queue_choose(const char *device, const char **why);

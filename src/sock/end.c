@@ -66,7 +66,8 @@ static int chunk_file(void)
     if (fd < 0)
         return -1;
     fd = cm_fd_up(fd);
-    if (memfd_resize(fd, CHUNK_BYTES) || sys_fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
+    if (memfd_resize(fd, CHUNK_BYTES) ||
+        sys_fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
         sys_close(fd);
         return -1;
     }

@@ -44,6 +44,12 @@ says 'rule "path"'; ok "a path"
 try 0 explain accept "${redis[@]}" --local [fd00::1]:9 --remote [fd00::2]:7000
 says 'local = "*:6379", but the local end is [fd00::1]:9'; ok "why not: local, IPv6"
 says 'rule "v6"' && says "lane 2: kernel can be used now"; ok "IPv6"
+if grep -q '"HAVE_XDP"\]=" 1"' "${top_builddir:-build}/config.status" &&
+    grep -q 'HAVE_MNL_TRUE"\]=""' "${top_builddir:-build}/config.status"; then
+    says "lane 1: tcp    cannot be used now: shuntd at $work/absent.sock: No such file"; ok "tcp without shuntd"
+else
+    says "lane 1: tcp    cannot be used now: this Shunt was built without"; ok "tcp, not built in"
+fi
 try 0 explain accept "${redis[@]}" --remote 192.0.2.1:7000 --interface wlan0
 says 'but the local end is not known'; ok "what is not given does not match"
 says 'remote = "[fd00::/8]:7000", but the remote end is 192.0.2.1:7000'; ok "why not: remote"

@@ -95,6 +95,12 @@ def check(name, good, *notes):
         print("#", note, flush=True)
 
 
+def skip(name, why):
+    global tests
+    tests += 1
+    print("ok", tests, "-", name, "# SKIP", why, flush=True)
+
+
 def die_with_us():
     import ctypes
 
@@ -118,8 +124,8 @@ def start_daemon():
 class Pair:
     """A server and a client that send each other total bytes."""
 
-    def __init__(self, total, *more):
-        run = [SHUNT, "run", "--", sys.executable, "-c", END]
+    def __init__(self, total, *more, under=()):
+        run = [*under, SHUNT, "run", "--", sys.executable, "-c", END]
         self.server = start([*run, "server", str(total)])
         port = self.server.stdout.readline().strip()
         self.client = start([*run, "client", str(total), port, *more])
@@ -177,6 +183,27 @@ def short_of_address_space():
           server, client)
 
 
+def no_room_for_channels(daemon):
+    """As where memory for files is full: the memfd of a channel cannot have its size."""
+    total = 1 << 20
+    limits = resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    server, client = Pair(total).both()
+    check("where shuntd gets no memory for rings all goes by TCP", whole(server, total) and whole(client, total) and not client["shm"]
+          and daemon.poll() is None, server, client)
+    resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, limits)
+    server, client = Pair(8 << 20).both()
+    check("and switches again when it has some", client["shm"] > 0 and whole(client, 8 << 20), server, client)
+
+
+def full_dev_shm():
+    total = 8 << 20
+    fill = "mount -t tmpfs -o size=4k full /dev/shm && head -c 4096 /dev/zero >/dev/shm/x && exec \"$@\""
+    if subprocess.run(["unshare", "-m", "sh", "-c", fill, "_", "true"], capture_output=True).returncode:
+        return skip("with /dev/shm full connections are switched", "no mount namespace to be had")
+    server, client = Pair(total, under=["unshare", "-m", "sh", "-c", fill, "_"]).both()
+    check("with /dev/shm full connections are switched", client["shm"] > 0 and whole(server, total) and whole(client, total), server, client)
+
+
 def shuntd_stands_still(daemon):
     total = 4 << 20
     os.kill(daemon.pid, signal.SIGSTOP)
@@ -203,12 +230,14 @@ def many_connections(n):
 def main():
     rng = random.Random(SEED)
     rounds = 30 if LONG else 1
-    print("1..7")
+    print("1..10")
     print("# seed", SEED)
     with open(conf, "w") as f:
         f.write('rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; ring_bytes = 16777216; } );\n')
     daemon = start_daemon()
     short_of_address_space()
+    no_room_for_channels(daemon)
+    full_dev_shm()
     shuntd_stands_still(daemon)
     many_connections(2000 if LONG else 500)
     daemon.kill()
