@@ -42,18 +42,6 @@ const struct policy *policy_forbid_all(void)
     return filled(&forbid_all);
 }
 
-void rules_init(struct policy *policy, const struct value_set *file,
-                const struct value_set *defaults, const struct value_set *sections)
-{
-    resolve_settings(file, &policy->settings);
-    resolve_agent(sections, &policy->settings.agent);
-    resolve_tcp(sections, &policy->settings.tcp);
-    resolve_outcome(NULL, defaults, file, &policy->defaults);
-    policy->defaults.rule = -1;
-    policy->defaults.rule_name = "defaults";
-    policy->defaults.file = "";
-}
-
 static uint8_t lanes_of(const struct policy_outcome *o)
 {
     uint8_t lanes = 0;
@@ -91,6 +79,19 @@ static void sum_up(struct policy *policy)
         policy->requires |= rule->outcome.action == POLICY_REQUIRE;
         policy->patience_bytes = MIN(policy->patience_bytes, patience_bytes(&rule->outcome));
     }
+}
+
+void rules_init(struct policy *policy, const struct value_set *file,
+                const struct value_set *defaults, const struct value_set *sections)
+{
+    resolve_settings(file, &policy->settings);
+    resolve_agent(sections, &policy->settings.agent);
+    resolve_tcp(sections, &policy->settings.tcp);
+    resolve_outcome(NULL, defaults, file, &policy->defaults);
+    policy->defaults.rule = -1;
+    policy->defaults.rule_name = "defaults";
+    policy->defaults.file = "";
+    sum_up(policy);
 }
 
 int rules_file(struct policy *policy)

@@ -15,17 +15,18 @@ static const char *const queues[] = {"auto", "af_packet", "af_xdp", NULL};
 static const char *const levels[] = {"quiet", "error", "warn", "info", "debug", NULL};
 
 const struct option policy_schema[OPT_COUNT] = {
-    [OPT_PROFILE] = {.name = "profile",
-                     .type = TYPE_WORD,
-                     .scopes = IN_FILE | IN_RULE,
-                     .words = profiles,
-                     .fallback.num = POLICY_BALANCED,
-                     .text = "How much CPU time to spend on latency: \"latency\" spins for "
-                             "a long time and moves a connection at once, \"balanced\" "
-                             "spins briefly and leaves short connections alone, \"quiet\" "
-                             "never spins. The profile sets the defaults of spin_us and "
-                             "after_bytes. SHUNT_PROFILE and `shunt run -p` override the "
-                             "value given for the file, but not one given in a rule."},
+    [OPT_PROFILE] =
+        {.name = "profile",
+         .type = TYPE_WORD,
+         .scopes = IN_FILE | IN_RULE,
+         .words = profiles,
+         .fallback.num = POLICY_BALANCED,
+         .text = "How much CPU time to spend on latency: \"latency\" spins for "
+                 "a long time and moves a connection after its first requests, \"balanced\" "
+                 "spins briefly and leaves short connections alone, \"quiet\" "
+                 "never spins. The profile sets the defaults of spin_us and "
+                 "after_bytes. SHUNT_PROFILE and `shunt run -p` override the "
+                 "value given for the file, but not one given in a rule."},
     [OPT_LOG] = {.name = "log",
                  .type = TYPE_WORD,
                  .scopes = IN_FILE,
@@ -179,17 +180,19 @@ const struct option policy_schema[OPT_COUNT] = {
                         .max = 64 << 20,
                         .fallback.num = 256 << 10,
                         .text = "Size of each of the two rings of a channel."},
-    [OPT_AFTER_BYTES] = {.name = "after_bytes",
-                         .type = TYPE_INT,
-                         .scopes = IN_DEFAULTS | IN_RULE,
-                         .by_profile = true,
-                         .unit = "bytes",
-                         .min = 0,
-                         .max = INT64_C(1) << 40,
-                         .preset = {[POLICY_BALANCED] = 16 << 10, [POLICY_QUIET] = 64 << 10},
-                         .text = "Number of bytes, both directions together, that a "
-                                 "connection must have carried before it is moved to a lane. "
-                                 "Keeps short connections from paying for a move."},
+    [OPT_AFTER_BYTES] =
+        {.name = "after_bytes",
+         .type = TYPE_INT,
+         .scopes = IN_DEFAULTS | IN_RULE,
+         .by_profile = true,
+         .unit = "bytes",
+         .min = 0,
+         .max = INT64_C(1) << 40,
+         .preset = {[POLICY_LATENCY] = 1, [POLICY_BALANCED] = 16 << 10, [POLICY_QUIET] = 64 << 10},
+         .text = "Number of bytes, both directions together, that a "
+                 "connection must have carried before it is moved to a lane. "
+                 "Keeps short connections from paying for a move: unless it is 0, "
+                 "the first dozen calls on a connection, or its first 4 KiB, never move it."},
     [OPT_AFTER_MS] = {.name = "after_ms",
                       .type = TYPE_INT,
                       .scopes = IN_DEFAULTS | IN_RULE,

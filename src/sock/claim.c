@@ -148,15 +148,35 @@ void conn_decide(struct conn *c, int fd)
 
 // ---- claim ----
 
-static bool due(const struct conn *c)
+// Bytes that the kernel's TCP has carried, both ways together.
+static uint64_t carried(const struct conn *c)
 {
-    const struct cm_record *rec = &c->end->rec;
-    uint64_t carried = atomic_load_explicit(&rec->bytes_tx[0], memory_order_relaxed) +
-                       atomic_load_explicit(&rec->bytes_rx[0], memory_order_relaxed);
+    const _Atomic uint64_t *tx = c->end ? &c->end->rec.bytes_tx[0] : &c->early_tx;
+    const _Atomic uint64_t *rx = c->end ? &c->end->rec.bytes_rx[0] : &c->early_rx;
+
+    return atomic_load_explicit(tx, memory_order_relaxed) +
+           atomic_load_explicit(rx, memory_order_relaxed);
+}
+
+bool conn_is_early(struct conn *c, uint8_t calls, uint32_t patience_bytes)
+{
+    uint8_t uses = atomic_load_explicit(&c->uses, memory_order_relaxed);
+
+    if (!patience_bytes || uses >= calls || carried(c) >= EARLY_BYTES)
+        return false;
+    atomic_store_explicit(&c->uses, (uint8_t)(uses + 1), memory_order_relaxed);
+    return true;
+}
+
+static bool due(struct conn *c)
+{
+    uint64_t bytes = carried(c);
 
     if (c->rule.action == POLICY_REQUIRE)
         return true;
-    return carried && carried >= c->rule.after_bytes &&
+    if (conn_is_early(c, EARLY_TO_CLAIM, c->rule.after_bytes))
+        return false;
+    return bytes && bytes >= c->rule.after_bytes &&
            (!c->rule.after_ms || clock_now_ns() - c->made_ns >= c->rule.after_ms * NS_PER_MS);
 }
 

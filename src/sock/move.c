@@ -425,28 +425,13 @@ static void advance_mapped(struct conn *c, int fd)
     conn_serve(c, fd);
 }
 
-// A request and its answer, the bulk of them in one packet each.
-#define EARLY_USES  2
-#define EARLY_BYTES 4096
-
-// Is it too early to ask the policy?
-static bool is_early(struct conn *c)
-{
-    uint8_t uses = atomic_load_explicit(&c->uses, memory_order_relaxed);
-
-    if (uses == EARLY_USES || policy_patience_bytes(self.policy) < EARLY_BYTES)
-        return false;
-    atomic_store_explicit(&c->uses, (uint8_t)(uses + 1), memory_order_relaxed);
-    return true;
-}
-
 void conn_advance(struct conn *c, int fd)
 {
     if (c->stage == CONN_MAPPED && unlikely(!conn_current(c)))
         conn_let_go(c);
     switch ((enum conn_stage)c->stage) {
     case CONN_FRESH:
-        if (!is_early(c))
+        if (!conn_is_early(c, EARLY_TO_DECIDE, policy_patience_bytes(self.policy)))
             conn_decide(c, fd);
         return;
     case CONN_HOPEFUL:

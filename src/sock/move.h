@@ -9,6 +9,15 @@
 // Why a connection is not on its first lane, for `shunt stat`; and the rule's name.
 void conn_reason(struct conn *c, const char *reason);
 
+// A short connection pays for nothing: the calls that a request and its reply take, in the
+// program's loop, and the bytes in which most of them fit.
+#define EARLY_TO_DECIDE 6
+#define EARLY_TO_CLAIM  12
+#define EARLY_BYTES     4096
+
+// Is one more call among the first ones of c? Never where nothing is to be carried first.
+bool conn_is_early(struct conn *c, uint8_t calls, uint32_t patience_bytes);
+
 // A hopeful connection is claimed when it has carried enough, or at once. Inside.
 void conn_claim(struct conn *c, int fd, bool at_once);
 

@@ -6,5 +6,7 @@ QUICK_TESTS += $(CLI_TESTS)
 EXTRA_DIST += tests/cli/tap.sh
 
 # two programs under Shunt: not quick
-dist_check_SCRIPTS += tests/cli/test_rules_run.py tests/cli/test_require.py tests/cli/test_outcomes.py
-TESTS += tests/cli/test_rules_run.py tests/cli/test_require.py tests/cli/test_outcomes.py
+dist_check_SCRIPTS += tests/cli/test_rules_run.py tests/cli/test_require.py tests/cli/test_outcomes.py \
+	tests/cli/test_short.py
+TESTS += tests/cli/test_rules_run.py tests/cli/test_require.py tests/cli/test_outcomes.py \
+	tests/cli/test_short.py

@@ -186,7 +186,7 @@ static void test_defaults(void **state)
 static void test_profile_presets(void **state)
 {
     assert_int_equal(outcome_of("profile = \"latency\";").spin_us, 1000000);
-    assert_int_equal(outcome_of("profile = \"latency\";").after_bytes, 0);
+    assert_int_equal(outcome_of("profile = \"latency\";").after_bytes, 1);
     assert_int_equal(outcome_of("profile = \"quiet\";").spin_us, 0);
     assert_int_equal(outcome_of("rules = ( { profile = \"latency\"; } );").spin_us, 1000000);
     assert_int_equal(outcome_of("rules = ( { profile = \"latency\"; } );").profile, POLICY_LATENCY);
@@ -218,7 +218,7 @@ static void test_environment_goes_before_the_files_profile(void **state)
 {
     setenv("SHUNT_PROFILE", "latency", 1);
     assert_int_equal(outcome_of("profile = \"quiet\";").profile, POLICY_LATENCY);
-    assert_int_equal(outcome_of("").after_bytes, 0);
+    assert_int_equal(outcome_of("").after_bytes, 1);
     assert_int_equal(outcome_of("rules = ( { profile = \"quiet\"; } );").profile, POLICY_QUIET);
     setenv("SHUNT_PROFILE", "swift", 1);
     assert_int_equal(outcome_of("profile = \"quiet\";").profile, POLICY_QUIET);
@@ -280,6 +280,8 @@ static void patience_is(const char *text, uint32_t bytes)
 #define D "defaults = { after_bytes = 5000; }; "
 static void test_patience_is_that_of_the_least_patient_rule(void **state)
 {
+    assert_int_equal(policy_patience_bytes(policy_default()), 16384); // without a file
+    assert_true(policy_names_lane(policy_default(), POLICY_LANE_SHM));
     patience_is(D, 5000);
     patience_is(D "rules = ( { port = 1; after_bytes = 70; } );", 70);
     patience_is(D "rules = ( { port = 1; after_bytes = 9000; } );", 5000);
