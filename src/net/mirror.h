@@ -28,8 +28,8 @@ int net_mirror_fd(const struct net_mirror *m);
 // Call it when the fd is readable, when the owner's bell rings, and at net_mirror_deadline().
 void net_mirror_run(struct net_mirror *m, uint64_t now_ns);
 
-// The interface has been deleted, or has left the namespace: the stack cannot go on. One that is made
-// anew under its name is another.
+// The interface has been deleted, or has left the namespace: the stack cannot go on. One that is
+// made anew under its name is another.
 bool net_mirror_gone(const struct net_mirror *m);
 
 // When net_mirror_run() has something to do though nothing is readable.

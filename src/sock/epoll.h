@@ -16,8 +16,8 @@ void epoll_conn_hide(struct conn *c);
 void epoll_conn_show(struct conn *c);
 
 // What c was is over, and its numbers become another connection: parted are its watches, as the
-// program registered them, for the new one to join (NULL: there is none). The caller holds c until then.
-// Inside, no lock held.
+// program registered them, for the new one to join (NULL: there is none). The caller holds c until
+// then. Inside, no lock held.
 void epoll_conn_part(struct conn *c, struct list *parted);
 void epoll_conn_join(struct conn *c, struct list *parted);
 
