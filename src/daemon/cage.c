@@ -38,7 +38,21 @@ static bool may_lock_memory(void)
 uint64_t cage_needs(void)
 {
     return (may_lock_memory() ? 0 : CAP(CAP_IPC_LOCK)) | CAP(CAP_NET_RAW) | CAP(CAP_NET_ADMIN) |
-           CAP(CAP_BPF) | CAP(CAP_SETUID) | CAP(CAP_SETGID) | CAP(CAP_SYS_PTRACE);
+           CAP(CAP_BPF);
+}
+
+uint64_t cage_aide(void)
+{
+    return CAP(CAP_SETUID) | CAP(CAP_SETGID) | CAP(CAP_SYS_PTRACE);
+}
+
+bool cage_has(uint64_t any)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {0};
+
+    return !syscall(SYS_capget, &head, data) &&
+           any & (data[0].effective | (uint64_t)data[1].effective << 32);
 }
 
 // Dropping from the bounding set takes CAP_SETPCAP. Who has it not can gain nothing either: see

@@ -3,14 +3,20 @@
 #ifndef SHUNT_DAEMON_CAGE_H
 #define SHUNT_DAEMON_CAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-// What shuntd needs: queues and flows (NET_RAW, NET_ADMIN, BPF), to give a keeper the identity of
-// its user (SETUID, SETGID), and to see in /proc that a program has the socket that it names
-// (SYS_PTRACE); also, where RLIMIT_MEMLOCK is not unlimited, memory for AF_XDP (IPC_LOCK). Bits as
-// in capabilities(7).
+// What shuntd needs: queues and flows (NET_RAW, NET_ADMIN, BPF); also, where RLIMIT_MEMLOCK is not
+// unlimited, memory for AF_XDP (IPC_LOCK). Bits as in capabilities(7).
 uint64_t cage_needs(void);
+
+// What its aide needs (aide.h): to give a keeper the identity of its user (SETUID, SETGID), and to
+// see in /proc that a program has the socket that it names (SYS_PTRACE).
+uint64_t cage_aide(void);
+
+// Has this thread any of those?
+bool cage_has(uint64_t any);
 
 // Keeps of the calling thread's capabilities those in `keep`, in every set; nothing that it
 // executes can gain any. Returns 0 or -errno.

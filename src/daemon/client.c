@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/aide.h"
 #include "daemon/client.h"
 
 #include "base/log.h"
@@ -136,7 +137,7 @@ static void on_hello(struct client *client, const Ctl__Hello *hello)
     if (!client->spin_slot)
         client->spin_slot = host_take(cs->host);
     welcome.version = PACKET_VERSION;
-    welcome.pass = !cs->registry->diag.works || !proof_can_look(client->pid);
+    welcome.pass = !cs->registry->diag.works || !aide_can_look(client->pid);
     welcome.spin_slot = client->spin_slot;
     PACKET_INIT(&msg, WELCOME, welcome, &welcome);
     client_send(client, &msg, &cs->host->memfd, 1);
@@ -245,7 +246,7 @@ static const char *prove_passed(struct client *client, uint64_t cookie,
 static const char *look_up_claim(struct client *client, const Ctl__Claim *said, struct proof *proof)
 {
     struct diag *diag = &client->clients->registry->diag;
-    uint32_t named = proof_inode(client->pid, said->fd), inode = 0;
+    uint32_t named = aide_inode(client->pid, said->fd), inode = 0;
     union cm_addr local, remote;
     const char *reason;
     enum diag_answer found;

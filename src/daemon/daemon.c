@@ -9,6 +9,7 @@
 #include "base/util.h"
 #include "cm/packet.h"
 #include "daemon/agent.h"
+#include "daemon/aide.h"
 #include "daemon/cage.h"
 #include "daemon/client.h"
 #include "daemon/keeper.h"
@@ -198,7 +199,6 @@ static int run(struct daemon *d)
     char why[SEAL_WHY_BYTES];
     int err;
 
-    d->count[COUNT_FD_LIMIT] = raise_limits();
     err = begin(d);
     users_init(&d->registry.users, settings->ring_budget_bytes, settings->channel_budget,
                (uint32_t)MIN(d->count[COUNT_FD_LIMIT] / 2, (uint64_t)INT32_MAX));
@@ -296,6 +296,17 @@ static const struct policy *load_policy(const struct options *o)
     return err ? policy_default() : policy;
 }
 
+// Before the socket is there: whoever sees it may end us at once.
+static void begin_aide(struct daemon *d)
+{
+    int err;
+
+    d->count[COUNT_FD_LIMIT] = raise_limits(); // which keepers inherit from it
+    err = aide_begin();
+    if (err)
+        log_error("shuntd has no aide: %s", err_text(err));
+}
+
 static int find_place(const struct daemon *d, char path[static PLACE_MAX])
 {
     const char *asked = d->options.socket_path;
@@ -305,14 +316,14 @@ static int find_place(const struct daemon *d, char path[static PLACE_MAX])
     return place_own(policy_settings(d->policy)->daemon_socket, geteuid(), path);
 }
 
-// As stack.c executes us.
-static int keeper_start(const char *sock)
+// As aide.c executes us.
+static int helper_start(int (*helper_main)(int), const char *sock)
 {
     const char *log = getenv("SHUNT_LOG");
 
     if (log)
         log_setup_env(log);
-    return keeper_main(atoi(sock));
+    return helper_main(atoi(sock));
 }
 
 int daemon_main(int argc, char **argv)
@@ -323,7 +334,9 @@ int daemon_main(int argc, char **argv)
     int ret, err;
 
     if (argc == 3 && !strcmp(argv[1], "--keep"))
-        return keeper_start(argv[2]);
+        return helper_start(keeper_main, argv[2]);
+    if (argc == 3 && !strcmp(argv[1], "--aide"))
+        return helper_start(aide_main, argv[2]);
     ret = parse(&d.options, argc, argv);
     prctl(PR_SET_NAME, "shuntd"); // also where `shunt` is the executable
     if (ret)
@@ -333,12 +346,16 @@ int daemon_main(int argc, char **argv)
     if (d.options.verbose)
         log_setup(LOG_INFO, STDERR_FILENO);
     d.policy = load_policy(&d.options);
+    begin_aide(&d);
     err = find_place(&d, path);
     if (!err)
         err = listener_open(&d.listener, path, &why);
     if (err) {
         log_error("shuntd cannot listen on %s: %s (%s)", path, why, err_text(err));
-        return err == -EADDRINUSE ? EXIT_IN_PLACE : EXIT_FAILURE;
+        ret = err == -EADDRINUSE ? EXIT_IN_PLACE : EXIT_FAILURE;
+    } else {
+        ret = run(&d);
     }
-    return run(&d);
+    aide_end();
+    return ret;
 }

@@ -25,6 +25,7 @@ libdaemon_la_SOURCES = \
 	src/daemon/route.h src/daemon/route.c \
 	src/daemon/icmp.h src/daemon/icmp.c \
 	src/daemon/cage.h src/daemon/cage.c \
+	src/daemon/aide.h src/daemon/aide.c \
 	src/daemon/keep.h src/daemon/keep.c \
 	src/daemon/keeper.h src/daemon/keeper.c \
 	src/daemon/lifeline.h src/daemon/lifeline.c \

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "daemon/aide.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -180,22 +181,6 @@ static void on_tick(struct timer *timer, uint64_t now_ns)
 
 // ---- the keeper ----
 
-// In the child: only its end of the pair stays open, and nothing of our memory. The signals that
-// end shuntd stay blocked: a keeper ends when the pair hangs up.
-static void become_keeper(int sock)
-{
-    char number[12];
-    char *argv[] = {(char[]){"shuntd"}, (char[]){"--keep"}, number, NULL};
-
-    snprintf(number, sizeof number, "%d", sock);
-    if (sock > STDERR_FILENO + 1)
-        close_range(STDERR_FILENO + 1, (unsigned)sock - 1, 0);
-    close_range((unsigned)sock + 1, ~0U, 0);
-    if (!fcntl(sock, F_SETFD, 0))
-        execv("/proc/self/exe", argv);
-    _exit(127);
-}
-
 static int start_keeper(struct stack *s)
 {
     int pair[2];
@@ -203,15 +188,13 @@ static int start_keeper(struct stack *s)
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
         return -errno;
-    child = fork();
-    if (child == 0)
-        become_keeper(pair[1]);
+    child = aide_start_keeper(pair[1]);
     close(pair[1]);
     s->keeper = child;
     s->keeper_watch = (struct watch){pair[0], on_keeper};
-    if (child < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK))
-        return -errno;
-    return 0;
+    if (child < 0)
+        return child;
+    return fcntl(pair[0], F_SETFL, O_NONBLOCK) ? -errno : 0;
 }
 
 static int set_up_keeper(struct stack *s)
