@@ -14,7 +14,10 @@
 
 // A ring byte is published this soon at the latest, so that the consumer copies while we do.
 #define PIECE_BYTES (size_t)(32 << 10)
-#define REST_IOVS   64
+// On a mirrored channel each piece is a message, with an acknowledgement and a completion of its
+// own.
+#define FAR_PIECE_BYTES (2 * PIECE_BYTES)
+#define REST_IOVS       64
 
 // What a ring does as well as the kernel does.
 #define RING_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | MSG_EOR | MSG_CONFIRM)
@@ -32,11 +35,12 @@ static void count_bytes(struct conn *c, int lane, size_t n)
 // Copies what fits and can be read. Bytes, 0 for a full ring, -EPROTO, -EFAULT.
 static ssize_t put(struct conn *c, struct iov_pos *p)
 {
+    const size_t piece = c->far ? FAR_PIECE_BYTES : PIECE_BYTES;
     struct chan_tx *tx = &c->end->tx;
     size_t done = 0;
 
     while (p->left) {
-        size_t n = MIN(p->left, PIECE_BYTES), found;
+        size_t n = MIN(p->left, piece), found;
         int64_t room = conn_may_put(c) ? conn_room(c, n) : 0;
 
         if (room <= 0)
