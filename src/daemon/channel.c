@@ -43,26 +43,51 @@ static uint32_t fds_of(const struct conn *conn)
     return channel_is_mirrored(conn) ? 2 : 3;
 }
 
-static void uncharge(const struct conn *conn, int i)
+static void uncharge_memory(struct conn *conn, int i)
 {
     user_drop_channel(conn->side[i].user, bytes_of(conn));
+    if (conn->link[i])
+        user_drop_link(conn->link[i], bytes_of(conn));
+    conn->link[i] = NULL;
+}
+
+static const char *charge_memory(struct registry *r, struct conn *conn, int i)
+{
+    const struct side *own = &conn->side[i], *peer = &conn->side[!i];
+    const struct user_ends ends = {own->endpoint, peer->endpoint, own->endpoint_bytes,
+                                   peer->endpoint_bytes};
+    const char *reason = user_add_channel(&r->users, own->user, bytes_of(conn));
+    struct user_link *link;
+
+    if (reason || !channel_is_mirrored(conn))
+        return reason;
+    reason = user_add_link(&r->users, own->user, &ends, bytes_of(conn), &link);
+    if (reason)
+        user_drop_channel(own->user, bytes_of(conn));
+    else
+        conn->link[i] = link;
+    return reason;
+}
+
+static void uncharge(struct conn *conn, int i)
+{
+    uncharge_memory(conn, i);
     user_drop_fds(conn->side[i].user, fds_of(conn));
 }
 
-static const char *charge(struct registry *r, const struct conn *conn, int i, enum counter *why)
+static const char *charge(struct registry *r, struct conn *conn, int i, enum counter *why)
 {
-    struct user *user = conn->side[i].user;
-    const char *reason = user_add_channel(&r->users, user, bytes_of(conn));
+    const char *reason = charge_memory(r, conn, i);
 
     *why = COUNT_REFUSED_BUDGET;
-    if (reason || !user_add_fds(&r->users, user, fds_of(conn)))
+    if (reason || !user_add_fds(&r->users, conn->side[i].user, fds_of(conn)))
         return reason;
-    user_drop_channel(user, bytes_of(conn));
+    uncharge_memory(conn, i);
     *why = COUNT_REFUSED_LIMIT;
     return "the user makes shuntd hold too many file descriptors";
 }
 
-static const char *charge_all(struct registry *r, const struct conn *conn, enum counter *why)
+static const char *charge_all(struct registry *r, struct conn *conn, enum counter *why)
 {
     const char *reason = NULL;
 

@@ -196,12 +196,16 @@ static int begin(struct daemon *d)
 static int run(struct daemon *d)
 {
     const struct policy_settings *settings = policy_settings(d->policy);
+    struct user_limits limits = {.ring_bytes = settings->ring_budget_bytes,
+                                 .channels = settings->channel_budget,
+                                 .pinned_bytes = settings->pinned_budget_bytes,
+                                 .links = settings->link_budget};
     char why[SEAL_WHY_BYTES];
     int err;
 
     err = begin(d);
-    users_init(&d->registry.users, settings->ring_budget_bytes, settings->channel_budget,
-               (uint32_t)MIN(d->count[COUNT_FD_LIMIT] / 2, (uint64_t)INT32_MAX));
+    limits.fds = (uint32_t)MIN(d->count[COUNT_FD_LIMIT] / 2, (uint64_t)INT32_MAX);
+    users_init(&d->registry.users, &limits);
     if (err) {
         log_error("shuntd cannot begin: %s", err_text(err));
         return EXIT_FAILURE;

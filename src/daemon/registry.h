@@ -56,12 +56,13 @@ struct side {
 struct conn {
     struct table_node by_flow;
     struct side side[2];
-    uint32_t ring_bytes;      // 0: no channel; else what follows is good
-    uint8_t lane;             // enum shunt_lane
-    uint64_t id;              // not 0
-    bool here[2];             // the sides that are on this host
-    struct cm_parts parts[2]; // of both sides in [0]; where it is mirrored, by side
-    struct far *far;          // NULL: both sides are here
+    uint32_t ring_bytes;       // 0: no channel; else what follows is good
+    uint8_t lane;              // enum shunt_lane
+    uint64_t id;               // not 0
+    bool here[2];              // the sides that are on this host
+    struct cm_parts parts[2];  // of both sides in [0]; where it is mirrored, by side
+    struct user_link *link[2]; // where it is mirrored, of the sides that are here
+    struct far *far;           // NULL: both sides are here
 };
 
 // A client's part in a side.

@@ -59,6 +59,8 @@ struct policy_settings {
     const char *daemon_socket;  // where shuntd listens, NULL: the usual places; owned by the policy
     uint64_t ring_budget_bytes; // ring memory that one user's channels may hold together
     uint32_t channel_budget;    // channels that one user may have at a time
+    uint64_t pinned_budget_bytes; // of these rings, those that an RDMA device keeps in memory
+    uint32_t link_budget;         // queue pairs that one user's channels may go by
     struct policy_agent agent;
     struct policy_tcp tcp;
 };

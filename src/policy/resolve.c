@@ -36,6 +36,8 @@ void resolve_settings(const struct value_set *file, struct policy_settings *out)
         .daemon_socket = value_or_default(file, OPT_DAEMON_SOCKET)->text,
         .ring_budget_bytes = value_or_default(file, OPT_RING_BUDGET)->num,
         .channel_budget = value_or_default(file, OPT_CHANNEL_BUDGET)->num,
+        .pinned_budget_bytes = value_or_default(file, OPT_PINNED_BUDGET)->num,
+        .link_budget = value_or_default(file, OPT_LINK_BUDGET)->num,
     };
 }
 

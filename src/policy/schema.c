@@ -60,6 +60,24 @@ const struct option policy_schema[OPT_COUNT] = {
                             .fallback.num = 4096,
                             .text = "Upper limit of the number of channels of one user. "
                                     "Connections beyond it stay on kernel TCP."},
+    [OPT_PINNED_BUDGET] = {.name = "pinned_budget_bytes",
+                           .type = TYPE_INT,
+                           .scopes = IN_FILE,
+                           .unit = "bytes",
+                           .min = 0,
+                           .max = INT64_C(1) << 40,
+                           .fallback.num = INT64_C(1) << 30,
+                           .text = "Upper limit of the ring memory that RDMA devices keep pinned "
+                                   "for one user. Connections beyond it stay on kernel TCP."},
+    [OPT_LINK_BUDGET] = {.name = "link_budget",
+                         .type = TYPE_INT,
+                         .scopes = IN_FILE,
+                         .min = 0,
+                         .max = 1 << 20,
+                         .fallback.num = 1024,
+                         .text = "Upper limit of the number of RDMA queue pairs of one user: one "
+                                 "for every two processes that have channels on lane \"rdma\". "
+                                 "Connections beyond it stay on kernel TCP."},
     [OPT_AGENT] = {.name = "agent",
                    .type = TYPE_GROUP,
                    .scopes = IN_FILE,

@@ -68,6 +68,17 @@ bool rig_alive(struct rig *rig)
     return waitpid(rig->daemon, NULL, WNOHANG) == 0;
 }
 
+void rig_config(char path[static 64], const char *text)
+{
+    int fd;
+
+    snprintf(path, 64, "%s/shunt-test-conf-XXXXXX", getenv("TMPDIR") ?: "/tmp");
+    fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
 void rig_stop(struct rig *rig, int sig)
 {
     char lock[128];

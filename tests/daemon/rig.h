@@ -22,6 +22,9 @@ struct rig {
     pid_t daemon;
 };
 
+// Makes a temporary shunt.conf for `-c`; the caller unlinks it.
+void rig_config(char path[static 64], const char *text);
+
 // Starts shuntd with further arguments, NULL at the end, and waits until it listens.
 void rig_start(struct rig *rig, ...);
 

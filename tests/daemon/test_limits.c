@@ -155,17 +155,6 @@ static void a_shuntd_that_stands_still_is_not_fed(void **state)
     rmdir(rig.dir);
 }
 
-static void write_config(char path[static 64], const char *text)
-{
-    int fd;
-
-    snprintf(path, 64, "%s/shunt-test-conf-XXXXXX", getenv("TMPDIR") ?: "/tmp");
-    fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-    close(fd);
-}
-
 // Claims both ends of a new connection by sock.
 static void claim_pair(int sock, int tcp[2], uint32_t ring_bytes)
 {
@@ -186,7 +175,7 @@ static void channels_beyond_the_budget_stay_on_tcp(void **state)
     int sock, tcp[3][2];
     struct rig rig;
 
-    write_config(config, "channel_budget = 2;\n");
+    rig_config(config, "channel_budget = 2;\n");
     rig_start(&rig, "-c", config, NULL);
     sock = raw_client(&rig);
     for (int i = 0; i < 2; i++) {
@@ -218,7 +207,7 @@ static void rings_beyond_the_budget_stay_on_tcp(void **state)
     int sock, tcp[2][2];
     struct rig rig;
 
-    write_config(config, "ring_budget_bytes = 1048576;\n");
+    rig_config(config, "ring_budget_bytes = 1048576;\n");
     rig_start(&rig, "-c", config, NULL);
     sock = raw_client(&rig);
     claim_pair(sock, tcp[0], 262144);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -257,6 +258,40 @@ static void lanes_go_by_what_both_have(void **state)
     end(cm, tcp);
 }
 
+// With a budget of their own: of one link, or of the pinned rings of two ends.
+static void expect_refused_with(const char *budget, const char *other, const char *reason)
+{
+    char config[64];
+    struct cm *cm;
+    int tcp[2][2];
+
+    rig_stop(&rig, SIGTERM);
+    rig_config(config, budget);
+    rig_start(&rig, "-c", config, NULL);
+    cm = match(tcp[0]);
+    tcp_pair(tcp[1]);
+    rig_claim_rdma(cm, tcp[1][0], "client's");
+    rig_claim_rdma(cm, tcp[1][1], other);
+    rig_wait_refused(cm, 2);
+    assert_string_equal(told.reason, reason);
+    assert_int_equal(rig_count(&rig, "channels"), 1);
+    close(tcp[1][0]);
+    close(tcp[1][1]);
+    end(cm, tcp[0]);
+    rig_stop(&rig, SIGTERM);
+    unlink(config);
+    rig_start(&rig, NULL);
+}
+
+static void budgets_of_links_and_pinned_rings_hold(void **state)
+{
+    char pinned[64];
+
+    expect_refused_with("link_budget = 2;", "a third's", "the user has too many RDMA links");
+    snprintf(pinned, sizeof pinned, "pinned_budget_bytes = %d;", 4 * RIG_RING_BYTES);
+    expect_refused_with(pinned, "server's", "the user's budget of pinned memory is spent");
+}
+
 static void a_dead_shuntd_cuts_the_channel(void **state)
 {
     int tcp[2];
@@ -312,6 +347,7 @@ int main(void)
         cmocka_unit_test(who_is_killed_is_told_dead),
         cmocka_unit_test(no_other_process_can_attach),
         cmocka_unit_test(lanes_go_by_what_both_have),
+        cmocka_unit_test(budgets_of_links_and_pinned_rings_hold),
         cmocka_unit_test(a_dead_shuntd_cuts_the_channel),
         cmocka_unit_test(an_unread_flood_ends_the_channel_only),
     };

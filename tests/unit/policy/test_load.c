@@ -245,13 +245,16 @@ static void test_lanes_keep_their_order(void **state)
 static void test_settings(void **state)
 {
     struct policy *policy = config_policy("log = \"info\"; daemon_socket = \"/run/x\";"
-                                          "ring_budget_bytes = 8589934592L; channel_budget = 3;");
+                                          "ring_budget_bytes = 8589934592L; channel_budget = 3;"
+                                          "pinned_budget_bytes = 4096; link_budget = 7;");
     const struct policy_settings *s = policy_settings(policy);
 
     assert_int_equal(s->log, LOG_INFO);
     assert_string_equal(s->daemon_socket, "/run/x");
     assert_int_equal(s->ring_budget_bytes, UINT64_C(8589934592));
     assert_int_equal(s->channel_budget, 3);
+    assert_int_equal(s->pinned_budget_bytes, 4096);
+    assert_int_equal(s->link_budget, 7);
     policy_free(policy);
     assert_null(policy_settings(policy_default())->daemon_socket);
 }
