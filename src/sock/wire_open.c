@@ -116,11 +116,13 @@ void wire_leave(struct conn *c)
 // Puts file in the place of what all numbers of c are, and takes file.
 static void replace(struct conn *c, int file)
 {
+    uint32_t left = atomic_load(&c->fds);
     bool nonblock = c->nonblock;
 
-    for (int fd = 0; fd < fdtab_limit(); fd++) {
+    for (int fd = 0; left && fd < fdtab_limit(); fd++) {
         if (fdtab_kind(fd) != FD_CONN || fdtab_object(fdtab_word(fd)) != c)
             continue;
+        left--;
         sys_call(SYS_dup3, file, fd, sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0);
         sys_fcntl(fd, F_SETFL, nonblock ? O_NONBLOCK : 0);
     }
