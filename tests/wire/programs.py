@@ -5,12 +5,20 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
 import rig
 
+CLIENTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                       "programs", "clients.py")
 SECONDS = 60
+
+
+def digest(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).digest()
 
 
 class Run:
@@ -44,9 +52,11 @@ class Run:
             time.sleep(0.1)
         raise RuntimeError(f"{command} never works")
 
-    def on_tcp(self):
-        lanes = [c["lane_tx"] for c in self.shunt.stat()["connections"]]
-        return bool(lanes) and set(lanes) == {"tcp"}
+    def check_lane(self):
+        """What programs opened and accepted by the wire is Shunt's own TCP."""
+        counts = self.shunt.stat()["shuntd"]
+        moved = counts["tcp_opened_total"] + counts["tcp_accepted_total"]
+        self.tap.ok(moved > 0, "connections were on lane tcp")
 
     def end(self):
         for server in self.servers:
@@ -90,6 +100,10 @@ http {{ access_log off; sendfile on; server {{ listen {rig.HERE}:28911; root {ww
     good = [hashlib.sha256(run.ask(["curl", "-sf", url])[1]).digest() ==
             hashlib.sha256(data).digest() for _ in range(5)]
     run.tap.ok(all(good), "nginx: curl gets the file, five times")
+    if shutil.which("wrk"):
+        status, said = run.ask(["wrk", "-t", 1, "-c", 20, "-d", "1s", url])
+        run.tap.ok(status == 0 and b"Socket errors" not in said and b"Non-2xx" not in said,
+                   "nginx: wrk meets no error") or run.tap.note(said)
 
 
 def curl(run):
@@ -104,14 +118,78 @@ def curl(run):
 
 
 def iperf3(run):
-    run.serve(["iperf3", "-s", "-B", rig.PEER, "-p", 28913], ours=False)
-    time.sleep(0.5)
-    for more in ([], ["-R"], ["-P", 4]):
-        status, said = run.ask(["iperf3", "-c", rig.PEER, "-p", 28913, "-t", 1, *more], ours=True)
+    """A server each: one that has just served says for a while that it is busy."""
+    for port, more in enumerate(([], ["-R"], ["--bidir"], ["-P", 4]), 28921):
+        run.serve(["iperf3", "-s", "-1", "-B", rig.PEER, "-p", port], ours=False)
+        time.sleep(0.5)
+        status, said = run.ask(["iperf3", "-c", rig.PEER, "-p", port, "-t", 1, *more], ours=True)
         run.tap.ok(status == 0, f"iperf3 {' '.join(map(str, more)) or 'out'}") or run.tap.note(said)
         for line in said.decode().splitlines():
             if "receiver" in line:
                 run.tap.note(line)
+
+
+def memcached(run):
+    user = ["-u", "root"] if os.getuid() == 0 else []
+    run.serve(["memcached", "-l", rig.HERE, "-p", 28914, "-t", 4, *user])
+    client = ["env", f"SHUNT_TEST_HOST={rig.HERE}", sys.executable, CLIENTS, "memcached", 28914, 4]
+    run.until(client)
+    for _ in range(2):
+        run.tap.ok(run.ask(client)[1] == b"good\n", "memcached: every value comes back")
+
+
+def socat(run):
+    data = os.urandom(2_000_000)
+    with open(os.path.join(run.work, "data"), "wb") as f:
+        f.write(data)
+    for port, target in ((28915, "EXEC:cat"), (28916, "EXEC:cat,nofork")):
+        run.serve(["socat", f"TCP-LISTEN:{port},bind={rig.HERE},reuseaddr,fork", target])
+        client = ["sh", "-c", f"socat -t20 - TCP:{rig.HERE}:{port} <{run.work}/data"]
+        run.until(["sh", "-c", f"echo | socat -t20 - TCP:{rig.HERE}:{port}"])
+        run.tap.ok(run.ask(client)[1] == data, f"socat: {target} gives back what it gets")
+
+
+def haproxy(run):
+    """Both of its connections are with the peer: one accepted, one opened."""
+    data = os.urandom(1_000_000)
+    with open(os.path.join(run.work, "there"), "wb") as f:
+        f.write(data)
+    run.serve(["python3", "-m", "http.server", "28917", "--bind", rig.PEER], ours=False)
+    conf = os.path.join(run.work, "haproxy.conf")
+    with open(conf, "w", encoding="ascii") as f:
+        f.write(f"""defaults
+    mode http
+    timeout connect 20s
+    timeout client 20s
+    timeout server 20s
+frontend in
+    bind {rig.HERE}:28918
+    default_backend out
+backend out
+    server one {rig.PEER}:28917
+""")
+    run.serve(["haproxy", "-db", "-f", conf])
+    url = f"http://{rig.HERE}:28918/there"
+    run.until(["curl", "-sf", "-o", "/dev/null", url])
+    run.tap.ok(all(run.ask(["curl", "-sf", url])[1] == data for _ in range(3)),
+               "haproxy: curl gets the file of a server behind it, three times")
+
+
+def git(run):
+    """A clone of what the peer serves, and the peer's clone of what we serve."""
+    repo = os.path.join(run.work, "repo")
+    steps = f"""git init -q {repo} && cd {repo} && head -c 3000000 /dev/urandom >data && git add data &&
+        git -c user.name=x -c user.email=x@x commit -qm x"""
+    subprocess.run(["sh", "-ec", steps], check=True, stdout=subprocess.DEVNULL)
+    daemon = ["git", "daemon", "--export-all", "--reuseaddr", f"--base-path={run.work}"]
+    for ours, host, port in ((False, rig.PEER, 28919), (True, rig.HERE, 28920)):
+        run.serve([*daemon, f"--listen={host}", f"--port={port}", run.work], ours)
+        run.until(["git", "ls-remote", f"git://{host}:{port}/repo"], not ours)
+        copy = os.path.join(run.work, f"copy.{port}")
+        status, said = run.ask(["git", "clone", "-q", f"git://{host}:{port}/repo", copy], not ours)
+        good = status == 0 and digest(f"{copy}/data") == digest(f"{repo}/data")
+        run.tap.ok(good, f"git: a clone, {'served' if ours else 'fetched'} under Shunt") \
+            or run.tap.note(said)
 
 
 class Named:
@@ -130,7 +208,8 @@ def main():
     rig.enter()
     tap = rig.Tap()
     parts = [(part, queue) for queue, all_of in
-             (("af_packet", (redis, nginx, curl, iperf3)), ("af_xdp", (redis, curl, iperf3)))
+             (("af_packet", (redis, nginx, curl, iperf3, memcached, socat, haproxy, git)),
+              ("af_xdp", (redis, curl, iperf3)))
              for part in all_of]
     for part, queue in parts:
         tool = {redis: "redis-server"}.get(part, part.__name__)
@@ -142,6 +221,7 @@ def main():
             run = Run(Named(tap, queue), shunt, work)
             try:
                 part(run)
+                run.check_lane()
             except (RuntimeError, subprocess.TimeoutExpired) as e:
                 tap.ok(False, f"{part.__name__}: {e}")
             finally:

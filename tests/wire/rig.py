@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Two hosts for tests of the tcp carrier: this process's own namespaces, and a network namespace
 "peer" at the other end of a veth pair. All of it goes with the last process of the test."""
+import ctypes
 import os
 import shutil
 import subprocess
@@ -29,6 +30,15 @@ def obstacle():
 
 def run(*words):
     subprocess.run([str(word) for word in words], check=True)
+
+
+def join_peer():
+    """The calling thread is on the other host from now on."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open("/run/netns/peer", os.O_RDONLY)
+    if libc.setns(fd, 0x40000000):  # CLONE_NEWNET
+        raise OSError(ctypes.get_errno(), "setns")
+    os.close(fd)
 
 
 def cable():
