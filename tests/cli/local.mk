@@ -7,6 +7,6 @@ EXTRA_DIST += tests/cli/tap.sh
 
 # two programs under Shunt: not quick
 dist_check_SCRIPTS += tests/cli/test_rules_run.py tests/cli/test_require.py tests/cli/test_outcomes.py \
-	tests/cli/test_short.py
+	tests/cli/test_short.py tests/cli/test_accepted.py
 TESTS += tests/cli/test_rules_run.py tests/cli/test_require.py tests/cli/test_outcomes.py \
-	tests/cli/test_short.py
+	tests/cli/test_short.py tests/cli/test_accepted.py
