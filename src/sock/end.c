@@ -48,14 +48,19 @@ static struct chunk *chunk_entry(void)
     return n_chunks < CHUNKS ? &chunks[n_chunks++] : NULL;
 }
 
+static void sign(struct cm_chunk *head)
+{
+    head->pid = sys_getpid();
+    snprintf(head->program, sizeof head->program, "%.31s", self.program);
+}
+
 static void fill_head(struct cm_chunk *head)
 {
     head->version = CM_CHUNK_VERSION;
     head->stride = sizeof(struct sock_end);
     head->slots = SLOTS;
     head->first = FIRST;
-    head->pid = sys_getpid();
-    snprintf(head->program, sizeof head->program, "%.31s", self.program);
+    sign(head);
     head->magic = CM_CHUNK_MAGIC;
 }
 
@@ -180,6 +185,7 @@ void end_lend(struct sock_end *e)
 
 struct sock_end *end_adopt(int chunk_fd, uint32_t slot)
 {
+    struct cm_chunk *head;
     struct stat st;
     struct chunk *k;
 
@@ -188,8 +194,11 @@ struct sock_end *end_adopt(int chunk_fd, uint32_t slot)
     k = chunk_entry();
     if (!k || chunk_map(k, chunk_fd))
         return NULL;
+    head = (struct cm_chunk *)(void *)k->base;
     k->shared = true;
     k->taken = UINT64_C(1) << slot;
+    if (head->pid == sys_getpid()) // we were another program, before exec
+        sign(head);
     end_set(end_at(k, slot), END_SHARED | END_CROWD);
     return end_at(k, slot);
 }

@@ -26,7 +26,8 @@ tests_daemon_test_mirror_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFL
 tests_daemon_test_mirror_LDADD = libdaemon.la $(TEST_LIBS)
 
 # these wait for a private shuntd to end by itself, or for programs
-DAEMON_SH = tests/daemon/test_run.sh tests/daemon/test_stat.py tests/daemon/test_attacks.py
+DAEMON_SH = tests/daemon/test_run.sh tests/daemon/test_stat.py tests/daemon/test_attacks.py \
+	tests/daemon/test_many.py
 dist_check_SCRIPTS += $(DAEMON_SH)
 TESTS += $(DAEMON_SH)
 

@@ -119,6 +119,34 @@ def check_watch():
     check("watching gives an object a line", all(len(o["connections"]) == 2 for o in lines))
 
 
+# Becomes another program, which goes on with both ends.
+EXEC = """
+import os, socket, sys
+if len(sys.argv) == 1:
+    l = socket.create_server(("127.0.0.1", 0))
+    a = socket.create_connection(l.getsockname())
+    b, _ = l.accept()
+else:
+    a, b = (socket.socket(fileno=int(fd)) for fd in sys.argv[1:])
+for _ in range(2000):
+    a.sendall(b"ping"); b.recv(4); b.sendall(b"pong"); a.recv(4)
+if len(sys.argv) == 1:
+    for s in a, b: s.set_inheritable(True)
+    os.execv(sys.executable, ["the-second", "-c", os.environ["EXEC"], str(a.fileno()), str(b.fileno())])
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+def check_exec():
+    program = subprocess.Popen([SHUNT, "run", sys.executable, "-c", EXEC], env={**os.environ, "EXEC": EXEC},
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    program.stdout.readline()
+    names = [c["program"] for c in json.loads(run("stat", "--json").stdout)["connections"] if c["pid"] == program.pid]
+    check("after exec a connection is the new program's", names == ["the-second"] * 2, names)
+    program.communicate()
+
+
 def main():
     with tempfile.TemporaryDirectory() as work:
         os.environ["SHUNT_SOCKET"] = work + "/shuntd.sock"
@@ -135,6 +163,7 @@ def main():
         check_configured_socket(work)
         check_text()
         check_watch()
+        check_exec()
         check_log(program.communicate()[1], told["connections"])
         end = time.monotonic() + 12
         while os.path.exists(os.environ["SHUNT_SOCKET"]) and time.monotonic() < end:
