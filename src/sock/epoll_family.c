@@ -88,7 +88,8 @@ static void follow(struct epoll_watch *w)
 
     said_load(w);
     if (!w->raised) {
-        w->raised = w->fresh = w->conn->epoll_up = true;
+        w->raised = w->fresh = true;
+        w->conn->epoll_up = true;
         s->raised++;
         list_del(&w->node);
     }
