@@ -59,7 +59,7 @@ def settled(shunt, program, client_port, lane):
     """The row, once it is on lane, or after a while."""
     for _ in range(100):
         row = row_of(shunt, client_port)
-        if row.get("lane_tx") == lane:
+        if row.get("lane_tx") == row.get("lane_rx") == lane:
             break
         print(file=program.stdin, flush=True)
         program.stdout.readline()
