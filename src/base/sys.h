@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -76,6 +77,15 @@ static inline int sys_ioctl(int fd, unsigned long req, void *arg)
 static inline int sys_getsockopt(int fd, int level, int name, void *val, void *len)
 {
     return (int)sys_call(SYS_getsockopt, fd, level, name, val, len);
+}
+
+// SO_COOKIE: the number that a socket keeps for life, whoever holds it; 0 where fd is no socket.
+static inline uint64_t sys_cookie(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t n = sizeof cookie;
+
+    return sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &n) ? 0 : cookie;
 }
 
 static inline int sys_gettid(void)

@@ -54,11 +54,7 @@ struct cm *cm_init(const char *program, const char *daemon_socket, const struct 
 // The program may have closed our socket and made another file of that number.
 static bool sock_is_ours(const struct cm *cm)
 {
-    uint64_t cookie;
-    socklen_t len = sizeof cookie;
-
-    return !sys_getsockopt(cm->sock, SOL_SOCKET, SO_COOKIE, &cookie, &len) &&
-           cookie == cm->sock_cookie;
+    return sys_cookie(cm->sock) == cm->sock_cookie;
 }
 
 static void refuse_all(struct cm *cm)
@@ -147,7 +143,6 @@ static void no_connection(struct cm *cm, int err)
 // True if there is a connection now.
 static bool connected(struct cm *cm)
 {
-    socklen_t len = sizeof cm->sock_cookie;
     int sock;
 
     if (cm->sock >= 0) {
@@ -163,7 +158,7 @@ static bool connected(struct cm *cm)
         return false;
     }
     cm->sock = cm_fd_up(sock);
-    sys_getsockopt(cm->sock, SOL_SOCKET, SO_COOKIE, &cm->sock_cookie, &len);
+    cm->sock_cookie = sys_cookie(cm->sock);
     cm->chunks_due = cm->n_chunks > 0;
     say_hello(cm);
     return cm->sock >= 0;

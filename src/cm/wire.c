@@ -56,11 +56,7 @@ void cm_wire_init(const char *program, const char *daemon_socket)
 
 static bool sock_is_ours(void)
 {
-    uint64_t cookie;
-    socklen_t n = sizeof cookie;
-
-    return wire.sock >= 0 && !sys_getsockopt(wire.sock, SOL_SOCKET, SO_COOKIE, &cookie, &n) &&
-           cookie == wire.sock_cookie;
+    return wire.sock >= 0 && sys_cookie(wire.sock) == wire.sock_cookie;
 }
 
 static void hang_up(void)
@@ -110,7 +106,6 @@ static int say_hello(void)
 
 static int be_connected(void)
 {
-    socklen_t n = sizeof wire.sock_cookie;
     int sock;
 
     if (sock_is_ours())
@@ -124,7 +119,7 @@ static int be_connected(void)
         return sock;
     }
     wire.sock = cm_fd_up(sock);
-    sys_getsockopt(wire.sock, SOL_SOCKET, SO_COOKIE, &wire.sock_cookie, &n);
+    wire.sock_cookie = sys_cookie(wire.sock);
     return say_hello();
 }
 
@@ -418,15 +413,6 @@ int cm_wire_accept(int ears, struct chan *chan, int *lifeline)
     return err;
 }
 
-static uint64_t cookie_of(int sock)
-{
-    uint64_t cookie = 0;
-    socklen_t n = sizeof cookie;
-
-    sys_getsockopt(sock, SOL_SOCKET, SO_COOKIE, &cookie, &n);
-    return cookie;
-}
-
 int cm_wire_share(int lifeline, int chunk_fd, uint32_t chunk_slot, uint64_t deadline_ns)
 {
     Ctl__WireShare share = CTL__WIRE_SHARE__INIT;
@@ -434,7 +420,7 @@ int cm_wire_share(int lifeline, int chunk_fd, uint32_t chunk_slot, uint64_t dead
     Ctl__Envelope msg;
     int err;
 
-    share.cookie = cookie_of(lifeline);
+    share.cookie = sys_cookie(lifeline);
     share.chunk_slot = chunk_slot;
     PACKET_INIT(&msg, WIRE_SHARE, wire_share, &share);
     err = ask(&msg, &chunk_fd, 1, deadline_ns, why);
@@ -449,7 +435,7 @@ int cm_wire_relay(int lifeline, bool hard, uint64_t deadline_ns)
     Ctl__Envelope msg;
     int err;
 
-    relay.cookie = cookie_of(lifeline);
+    relay.cookie = sys_cookie(lifeline);
     relay.hard = hard;
     PACKET_INIT(&msg, WIRE_RELAY, wire_relay, &relay);
     err = ask(&msg, NULL, 0, deadline_ns, why);
@@ -466,7 +452,7 @@ int cm_wire_attach(int sock, uint64_t deadline_ns, struct chan *chan, int *chunk
     Ctl__Envelope msg;
     int err;
 
-    attach.cookie = cookie_of(sock);
+    attach.cookie = sys_cookie(sock);
     attach.known = known;
     attach.n_known = tcp_lane_ids(known, STACKS_MAX);
     PACKET_INIT(&msg, WIRE_ATTACH, wire_attach, &attach);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/sys.h"
 #include "base/util.h"
 #include "cm/accepted.h"
 #include "daemon/relay.h"
@@ -154,15 +155,6 @@ static void on_bell(struct watch *watch, uint32_t events)
         relay_on(w);
 }
 
-static uint64_t cookie_of(int sock)
-{
-    uint64_t cookie = 0;
-    socklen_t n = sizeof cookie;
-
-    getsockopt(sock, SOL_SOCKET, SO_COOKIE, &cookie, &n);
-    return cookie;
-}
-
 // Makes lifeline and bell. The program's end, or -errno.
 static int make_lifeline(struct wire *w)
 {
@@ -179,7 +171,7 @@ static int make_lifeline(struct wire *w)
         w->watch.fd = -1;
         return err;
     }
-    w->cookie = cookie_of(pair[1]);
+    w->cookie = sys_cookie(pair[1]);
     return pair[1];
 }
 

@@ -42,15 +42,14 @@ static bool source_of(const union cm_addr *remote, const struct ip_addr *local, 
 {
     socklen_t n = sizeof *out;
     int sock = socket(remote->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool found;
+    bool found, any = ip_addr_is_any(local);
 
     if (sock < 0)
         return false;
-    if (!ip_addr_is_any(local)) {
+    if (!any)
         to_address(local, remote->sa.sa_family, out);
-        bind(sock, &out->sa, sizeof *out);
-    }
-    found = !connect(sock, &remote->sa, sizeof *remote) && !getsockname(sock, &out->sa, &n);
+    found = (any || !bind(sock, &out->sa, sizeof *out)) &&
+            !connect(sock, &remote->sa, sizeof *remote) && !getsockname(sock, &out->sa, &n);
     close(sock);
     return found;
 }

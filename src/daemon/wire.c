@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/sys.h"
 #include "base/util.h"
 #include "cm/iface.h"
 #include "daemon/letgo.h"
@@ -380,15 +381,6 @@ static void on_listen(struct client *client, const Ctl__WireListen *said, struct
 
 // ---- other processes ----
 
-static uint64_t cookie_of(int sock)
-{
-    uint64_t cookie = 0;
-    socklen_t n = sizeof cookie;
-
-    getsockopt(sock, SOL_SOCKET, SO_COOKIE, &cookie, &n);
-    return cookie;
-}
-
 // Asks all stacks of the client's user.
 static void ask_all(struct client *client, struct question *q, const struct keep_msg *m, int fd)
 {
@@ -444,7 +436,7 @@ static void on_attach(struct client *client, const Ctl__WireAttach *said, struct
     struct keep_msg m = {.kind = KEEP_ATTACH};
     int sock = packet_take(p, 0);
 
-    if (sock >= 0 && cookie_of(sock) == said->cookie)
+    if (sock >= 0 && sys_cookie(sock) == said->cookie)
         m.ask.cookie = said->cookie;
     if (sock >= 0)
         letgo(sock);

@@ -88,9 +88,9 @@ const struct option policy_schema[OPT_COUNT] = {
     [OPT_TCP] = {.name = "tcp",
                  .type = TYPE_GROUP,
                  .scopes = IN_FILE,
-                 .text = "The raw Ethernet queues of lane \"tcp\". Read when shuntd "
-                         "starts. All keys but \"queue\" are for tests and debugging, "
-                         "and affect every connection of the lane."},
+                 .text = "The raw Ethernet queues and stacks of lane \"tcp\". Read when shuntd "
+                         "starts. capture and the faults (from drop_ppm on) are for tests and "
+                         "debugging, and affect every connection of the lane."},
     [OPT_DEFAULTS] = {.name = "defaults",
                       .type = TYPE_GROUP,
                       .scopes = IN_FILE,
@@ -343,25 +343,25 @@ const struct option policy_schema[OPT_COUNT] = {
                        .unit = "us",
                        .max = 10000000,
                        .text = "Time by which every frame is delayed, in each direction."},
-    [OPT_TCP_CONNECTIONS] = {.name = "connections",
-                             .type = TYPE_INT,
-                             .scopes = IN_TCP,
-                             .min = 64,
-                             .max = 65536,
-                             .fallback.num = 16384,
-                             .text = "Connections and listeners that one user may have on an "
-                                     "interface. Beyond it, the kernel connects, and peers' "
-                                     "handshakes wait."},
-    [OPT_TCP_MEMORY] = {.name = "memory_bytes",
-                        .type = TYPE_INT,
-                        .scopes = IN_TCP,
-                        .unit = "bytes",
-                        .min = 1 << 20,
-                        .max = INT64_C(1) << 40,
-                        .fallback.num = INT64_C(2) << 30,
-                        .text = "Memory of a user's stack on an interface, beyond which it takes "
-                                "no new connections, as above. Those that it has go on, up to "
-                                "2 MiB each."},
+    [OPT_TCP_CONNECTIONS] =
+        {.name = "connections",
+         .type = TYPE_INT,
+         .scopes = IN_TCP,
+         .min = 64,
+         .max = 65536,
+         .fallback.num = 16384,
+         .text = "Upper limit of the connections and listeners of one user on an interface. "
+                 "Beyond it outgoing connections use kernel TCP, and incoming handshakes wait."},
+    [OPT_TCP_MEMORY] =
+        {.name = "memory_bytes",
+         .type = TYPE_INT,
+         .scopes = IN_TCP,
+         .unit = "bytes",
+         .min = 1 << 20,
+         .max = INT64_C(1) << 40,
+         .fallback.num = INT64_C(2) << 30,
+         .text = "Memory of the stack of one user on an interface beyond which it takes no new "
+                 "connections, as above. Existing ones continue to grow, up to 2 MiB each."},
 };
 
 enum option_id schema_find(const char *name, enum option_scope scope)

@@ -57,6 +57,6 @@ int queue_open(struct queue_owner **owner, const struct queue_options *options, 
     for (size_t i = 0; i < ARRAY_LEN(doors) && doors[i]; i++)
         if ((int)doors[i]->door == door)
             return doors[i]->open(owner, options, why, why_size);
-    snprintf(why, why_size, "this Shunt was built without that door (%s)", reason);
+    snprintf(why, why_size, "this build has no such queue backend (%s)", reason);
     return -EPROTONOSUPPORT;
 }

@@ -180,15 +180,6 @@ static bool due(struct conn *c)
            (!c->rule.after_ms || clock_now_ns() - c->made_ns >= c->rule.after_ms * NS_PER_MS);
 }
 
-static uint64_t cookie_of(int fd)
-{
-    uint64_t cookie = 0;
-    socklen_t n = sizeof cookie;
-
-    sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &n);
-    return cookie;
-}
-
 // There is no lane to ask for but the one that only a single process can have.
 static void stay(struct conn *c)
 {
@@ -226,7 +217,7 @@ static void claim(struct conn *c, int fd)
     if (announce)
         end_announce();
     announce = false;
-    c->cookie = wish.cookie = c->end->rec.cookie = cookie_of(fd);
+    c->cookie = wish.cookie = c->end->rec.cookie = sys_cookie(fd);
     c->end->rec.pid = self.pid;
     c->stage = CONN_CLAIMED;
     list_add_tail(bucket(c->cookie), &c->claimed);
@@ -322,7 +313,7 @@ static bool take_over(struct conn *c, int fd)
 
     if (!end_has(c->end, END_SHARED) || !c->end->rec.cookie)
         return false; // nobody else, or nobody has claimed it yet
-    c->cookie = cookie_of(fd);
+    c->cookie = sys_cookie(fd);
     if (cm_attach(self.cm, fd, c->cookie, clock_now_ns() + JOIN_NS, &ch))
         return false;
     sys_close(ch.chunk_fd);
@@ -486,7 +477,7 @@ int conn_attach(struct conn *c, int fd)
     int err = 0;
 
     sock_lock(&self.lock, false);
-    c->cookie = cookie_of(fd);
+    c->cookie = sys_cookie(fd);
     generation = atomic_load(&c->end->generation);
     if (c->stage != CONN_MAPPED)
         err = cm_attach(self.cm, fd, c->cookie, clock_now_ns() + JOIN_NS, &ch);
@@ -519,7 +510,7 @@ static int borrow(struct conn *c, int fd)
     int chunk_fd;
     int err;
 
-    c->cookie = cookie_of(fd);
+    c->cookie = sys_cookie(fd);
     err = cm_borrow(self.cm, fd, c->cookie, clock_now_ns() + JOIN_NS, &chunk_fd, &slot);
     if (err)
         return err;
@@ -572,7 +563,7 @@ bool conn_lend(struct conn *c, int fd, uint64_t deadline_ns)
     sock_lock(&self.lock, false);
     end_lend(c->end);
     place = end_place(c->end);
-    wish.cookie = cookie_of(fd);
+    wish.cookie = sys_cookie(fd);
     wish.local = c->end->rec.local;
     wish.remote = c->end->rec.remote;
     wish.chunk_fd = place.chunk_fd;

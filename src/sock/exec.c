@@ -17,25 +17,16 @@
 
 #define LEND_NS (200 * NS_PER_MS) // for all together
 
-static uint64_t cookie_of(int fd)
-{
-    uint64_t cookie = 0;
-    socklen_t n = sizeof cookie;
-
-    sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &n);
-    return cookie;
-}
-
 // The connection behind fd in a child of vfork, held. There numbers may have moved without the
 // table, which is its parent's: the socket itself tells.
 static struct conn *behind(int fd)
 {
-    uint64_t cookie = cookie_of(fd);
+    uint64_t cookie = sys_cookie(fd);
     struct conn *c;
 
     for (int i = 0; cookie && i < fdtab_limit(); i++) {
         c = conn_get(i);
-        if (c && ((c->end && c->end->rec.cookie == cookie) || cookie_of(i) == cookie))
+        if (c && ((c->end && c->end->rec.cookie == cookie) || sys_cookie(i) == cookie))
             return c;
         if (c)
             conn_put(c);

@@ -66,7 +66,7 @@ static void set_keepalive(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn 
 
 static int set_cc(struct tcp_conn *c, uint64_t now_ns, uint32_t index)
 {
-    if (c->state != TCP_LISTEN && c->state >= TCP_ESTABLISHED)
+    if (conn_synchronized(c))
         return cc_select(c, index, now_ns);
     c->cc = index;
     return 0;
