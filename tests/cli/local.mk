@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-CLI_TESTS = tests/cli/test_main.sh tests/cli/test_check.sh tests/cli/test_explain.sh tests/cli/test_completion.sh
+CLI_TESTS = tests/cli/test_main.sh tests/cli/test_examples.sh tests/cli/test_check.sh tests/cli/test_explain.sh tests/cli/test_completion.sh
 dist_check_SCRIPTS += $(CLI_TESTS)
 TESTS += $(CLI_TESTS)
 QUICK_TESTS += $(CLI_TESTS)
