@@ -38,7 +38,7 @@ struct net_sock {
     uint32_t next_free;
     uint16_t path_mtu;   // that the engine knows of
     _Atomic uint8_t use; // enum net_sock_use
-    bool kept;           // free, and its channel has memory
+    uint8_t kept;        // free, and its channel has memory; not 0 is true, whoever wrote it
 };
 
 // A segment without payload that waits for its next hop's address. Those with payload are dropped:

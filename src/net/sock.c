@@ -45,8 +45,8 @@ static uint32_t sock_new(struct net *n)
         return NET_NONE;
     if (s && s->use == NET_FREE) {
         a->free_sock = s->next_free;
-        a->kept_count -= s->kept;
-        s->kept = false;
+        a->kept_count -= s->kept != 0;
+        s->kept = 0;
     } else {
         i = a->fresh_sock;
         s = net_sock_at(n, i);

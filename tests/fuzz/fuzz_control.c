@@ -43,7 +43,11 @@ static void begin(void)
     if (host_open(&host) || memfd < 0 || loop_init(&loop, between) ||
         registry_init(&registry, &client_events, count))
         abort();
-    users_init(&registry.users, UINT64_C(1) << 20, 16, 100);
+    users_init(&registry.users, &(struct user_limits){.ring_bytes = 1 << 20,
+                                                      .channels = 16,
+                                                      .pinned_bytes = 1 << 20,
+                                                      .links = 4,
+                                                      .fds = 100});
     clients_init(&clients, &loop, &registry, count, &host);
     loop_add_timer(&loop, &stop);
     loop_add_timer(&loop, &registry.sweep);

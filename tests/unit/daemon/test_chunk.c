@@ -19,7 +19,7 @@ static struct user *user;
 
 static int begin(void **state)
 {
-    users_init(&users, 0, 0, 2);
+    users_init(&users, &(struct user_limits){.fds = 2});
     user = user_of(&users, geteuid() + 1); // one who is not trusted with all our fds
     chunks_init(&chunks);
     return user ? 0 : -1;
