@@ -13,7 +13,7 @@
 #include "wire/ip.h"
 
 #define NET_MAGIC   UINT64_C(0x3174656e746e6873) // "shntnet1"
-#define NET_VERSION 1
+#define NET_VERSION 2
 #define NET_MEMBERS 1024
 #define NET_HELD    64
 #define NET_HOPS    256 // of the cache; a power of two
@@ -62,6 +62,7 @@ struct net_arena {
     // with the lock
     alignas(64) uint32_t free_sock,
         fresh_sock;                 // the free list; sockets from here on were never used
+    uint64_t turn_ns;               // of the last turn
     uint32_t last_member;           // who drove last
     uint32_t paths_seen, held_seen; // tables.paths_seq and .seq that were acted upon
     uint32_t held_count;

@@ -180,12 +180,20 @@ static bool is_idle(const struct net *n)
     return !n->work && n->now_ns < net_deadline(n) && n->now_ns - n->busy_ns < KICK_NS;
 }
 
+// With the lock. Whoever drives has read the clock before it got the lock, and others may have
+// driven since: for the engine time never goes back.
+static void set_time(struct net *n, uint64_t now_ns)
+{
+    n->now_ns = likely(now_ns >= n->arena->turn_ns) ? now_ns : clock_now_ns();
+    n->arena->turn_ns = n->now_ns;
+}
+
 void net_turn(struct net *n, uint64_t now_ns)
 {
     bool sent;
     int got;
 
-    n->now_ns = now_ns;
+    set_time(n, now_ns);
     atomic_store_explicit(&n->arena->turn, n->arena->turn + 1, memory_order_relaxed);
     net_count(n, turns);
     follow_tables(n);
@@ -193,7 +201,7 @@ void net_turn(struct net *n, uint64_t now_ns)
     got = receive(n);
     if (!got && is_idle(n))
         return;
-    n->busy_ns = now_ns;
+    n->busy_ns = n->now_ns;
     n->work = false;
     sent = send_all(n);
     for (int i = 1; i < ROUNDS && got == BURST; i++) {
@@ -271,6 +279,7 @@ bool net_poke(struct net *n, uint64_t now_ns, uint32_t sock)
     if (sock >= n->sock_count)
         return false;
     if (likely(net_lock_try(n))) {
+        set_time(n, now_ns);
         net_sock_serve(n, sock);
     } else {
         net_bits_add(&n->arena->kicks, sock);

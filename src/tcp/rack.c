@@ -15,7 +15,7 @@ static bool sent_after(uint64_t a_ns, uint32_t a_end, uint64_t b_ns, uint32_t b_
 // 6.2, step 2: "Update the state for RACK: the most recently sent segment that has been delivered."
 void rack_note(struct tcp_conn *c, const struct tcp_span *s, const struct tcp_ack *ack)
 {
-    uint64_t rtt_ns = ack->now_ns - s->sent_ns;
+    uint64_t rtt_ns = span_age_ns(s, ack->now_ns);
 
     if (s->flags & SPAN_EVER) { // the ACK may be for the original
         if (ack->seg->opts & SEG_OPT_TS && c->ts_ok &&

@@ -7,7 +7,7 @@
 // A span, or the part of it that s describes, has arrived.
 static void deliver(struct tcp_conn *c, const struct tcp_span *s, struct tcp_ack *ack)
 {
-    uint64_t rtt_ns = ack->now_ns - s->sent_ns;
+    uint64_t rtt_ns = span_age_ns(s, ack->now_ns);
 
     ack->delivered += span_len(s);
     c->delivered += span_len(s);

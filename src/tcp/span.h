@@ -42,6 +42,12 @@ static inline uint32_t span_len(const struct tcp_span *s)
     return s->end - s->start;
 }
 
+// How long ago it was sent; 0 for a clock that went back, which would make the worst round trip.
+static inline uint64_t span_age_ns(const struct tcp_span *s, uint64_t now_ns)
+{
+    return now_ns > s->sent_ns ? now_ns - s->sent_ns : 0;
+}
+
 // A span from the pool, or TCP_NONE.
 static inline uint32_t span_alloc(struct tcp_ctx *ctx)
 {

@@ -389,6 +389,24 @@ static void test_scribbled_cursors(void **state)
     pair_transfer(&pair, other, 0, 100000); // the others' is as it was
 }
 
+// It read the clock, was preempted, and got the lock after others had driven.
+static void test_a_driver_with_an_old_clock(void **state)
+{
+    struct net *others = pair_attach(&pair, 0);
+    uint32_t listener = NET_NONE, sock[2];
+    uint64_t old_ns = clock_now_ns(), last_ns;
+
+    pair_connect(&pair, false, 27000, &listener, sock);
+    assert_true(net_drive(others, clock_now_ns()));
+    last_ns = others->now_ns;
+    assert_true(net_drive(pair.net[0], old_ns));
+    assert_true(pair.net[0]->now_ns >= last_ns);
+    last_ns = pair.net[0]->now_ns;
+    assert_true(net_poke(others, old_ns, sock[0]));
+    assert_true(others->now_ns >= last_ns);
+    net_detach(others);
+}
+
 int main(void)
 {
 #define shared_test(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -399,6 +417,7 @@ int main(void)
         shared_test(test_stopped_for_too_long),
         shared_test(test_two_processes_drive),
         shared_test(test_killed_at_any_moment),
+        shared_test(test_a_driver_with_an_old_clock),
         shared_test(test_members_that_died_are_forgotten),
         shared_test(test_sleepers_are_woken),
         shared_test(test_an_ended_stack),

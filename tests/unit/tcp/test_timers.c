@@ -302,6 +302,27 @@ static void test_established_idle_has_no_timer(void **state)
     pair_free(p);
 }
 
+// A sample of "less than nothing" would be the longest of all, and the next RTO 120 s.
+static void test_established_ack_by_an_old_clock_is_no_long_round_trip(void **state)
+{
+    struct pair *p = pair_new(NULL);
+    struct tcp_conn *l = pair_listen(p), *c[2];
+    struct segment ack = {.flags = SEG_ACK, .window = 65535, .opts = SEG_OPT_TS};
+
+    pair_connect(p, l, c);
+    pair_run(p, NS_PER_S);
+    pair_write(p, 0, c[0], "x", 1);
+    pair_flush(p);
+    assert_true(c[0]->snd_nxt != c[0]->snd_una);
+    ack.seq = c[0]->rcv_nxt;
+    ack.ack = c[0]->snd_nxt;
+    ack.ts_val = c[0]->ts_recent;
+    tcp_conn_input(&p->side[0].ctx, c[0], p->now_ns - NS_PER_MS, &ack, &p->side[0].sink);
+    assert_true(c[0]->snd_nxt == c[0]->snd_una);
+    assert_true(c[0]->srtt_ns < NS_PER_S);
+    pair_free(p);
+}
+
 // Article 75100: the answer comes before the caller has waited at all.
 static void test_syn_sent_syn_ack_inside_first_poll(void **state)
 {
@@ -376,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_established_user_timeout_ends_on_time),
         cmocka_unit_test(test_established_delayed_ack_within_40_ms),
         cmocka_unit_test(test_established_idle_has_no_timer),
+        cmocka_unit_test(test_established_ack_by_an_old_clock_is_no_long_round_trip),
         cmocka_unit_test(test_syn_sent_syn_ack_inside_first_poll),
         cmocka_unit_test(test_syn_sent_rst_inside_first_poll),
         cmocka_unit_test(test_syn_sent_full_sink_still_meets_its_deadline),
