@@ -47,6 +47,7 @@ struct daemon {
     struct options options;
     struct loop loop;
     struct listener listener;
+    sigset_t signals;
     struct watch accept_watch, signal_watch;
     struct timer idle, relisten;
     struct host host;
@@ -153,7 +154,9 @@ static uint64_t raise_limits(void)
     return lim.rlim_cur;
 }
 
-static int watch_signals(struct daemon *d)
+// What on_signal() reads. Held back before the socket is there: whoever sees it may end us at once,
+// and finds it removed.
+static sigset_t hold_signals(void)
 {
     sigset_t set;
 
@@ -164,8 +167,15 @@ static int watch_signals(struct daemon *d)
     signal(SIGCHLD, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
-    d->signal_watch = (struct watch){signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), on_signal};
-    return d->signal_watch.fd < 0 ? -errno : loop_add(&d->loop, &d->signal_watch, EPOLLIN);
+    return set;
+}
+
+static int watch_signals(struct daemon *d)
+{
+    int fd = signalfd(-1, &d->signals, SFD_CLOEXEC | SFD_NONBLOCK);
+
+    d->signal_watch = (struct watch){fd, on_signal};
+    return fd < 0 ? -errno : loop_add(&d->loop, &d->signal_watch, EPOLLIN);
 }
 
 static int begin(struct daemon *d)
@@ -351,6 +361,7 @@ int daemon_main(int argc, char **argv)
         log_setup(LOG_INFO, STDERR_FILENO);
     d.policy = load_policy(&d.options);
     begin_aide(&d);
+    d.signals = hold_signals();
     err = find_place(&d, path);
     if (!err)
         err = listener_open(&d.listener, path, &why);

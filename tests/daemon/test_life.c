@@ -399,6 +399,17 @@ static void claims_are_refused_when_shuntd_is_killed(void **state)
     cm_forked(cm);
 }
 
+// Its socket is removed, too: rig_stop() looks.
+static void who_sees_the_socket_may_end_it(void **state)
+{
+    struct rig own;
+
+    for (int i = 0; i < 20; i++) {
+        rig_start(&own, NULL);
+        rig_stop(&own, SIGTERM);
+    }
+}
+
 static void spin_for_ever(int pipe, const int *tcp)
 {
     struct cm *cm = cm_init("spinner", rig.path, &rig_events);
@@ -477,6 +488,7 @@ int main(void)
         TEST(a_claim_is_never_matched_with_an_earlier_connection),
         TEST(deaths_at_odd_moments_leave_nothing_behind),
         TEST(claims_are_refused_when_shuntd_is_killed),
+        TEST(who_sees_the_socket_may_end_it),
         TEST(a_dead_spinner_is_not_counted),
         TEST(a_closed_control_socket_is_noticed),
     };
