@@ -43,6 +43,7 @@ __attribute__((target("avx2"))) uint16_t csum_avx2(const void *data, size_t len)
     const char *p = data;
     const __m256i low = _mm256_set1_epi64x(UINT32_MAX);
     __m256i a = _mm256_setzero_si256(), b = a;
+    uint64_t lanes;
     __m128i s;
 
     for (; len >= 64; p += 64, len -= 64) {
@@ -57,6 +58,8 @@ __attribute__((target("avx2"))) uint16_t csum_avx2(const void *data, size_t len)
     a = _mm256_add_epi64(a, b);
     s = _mm_add_epi64(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
     s = _mm_add_epi64(s, _mm_unpackhi_epi64(s, s));
-    return with_tail((uint64_t)_mm_cvtsi128_si64(s), p, len);
+    lanes = (uint64_t)_mm_cvtsi128_si64(s);
+    _mm256_zeroupper(); // gcc 12 leaves it out under -flto, and every SSE instruction pays for it
+    return with_tail(lanes, p, len);
 }
 #endif
