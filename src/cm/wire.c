@@ -511,6 +511,11 @@ void cm_wire_shut_rx(const struct chan *chan)
     request(chan, NET_SHUT_RX);
 }
 
+void cm_wire_end(const struct chan *chan, bool hard)
+{
+    request(chan, hard ? NET_RESET : NET_END);
+}
+
 void cm_wire_urgent(const struct chan *chan)
 {
     request(chan, NET_URG);

@@ -113,6 +113,10 @@ void cm_wire_arm(const struct chan *chan);
 void cm_wire_shut_tx(const struct chan *chan);
 void cm_wire_shut_rx(const struct chan *chan);
 
+// The last user lets go: FIN, or RST with bytes unread or where hard, leaves now, not only when
+// shuntd sees that the lifeline has hung up. Nothing else may be asked of the channel after it.
+void cm_wire_end(const struct chan *chan, bool hard);
+
 // The last byte that was put into the ring is urgent.
 void cm_wire_urgent(const struct chan *chan);
 

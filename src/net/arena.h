@@ -26,7 +26,13 @@ struct net_member {
     uint64_t pid_ns;      // inode of its pid namespace: only there pid means something
 };
 
-enum net_sock_use { NET_FREE, NET_USED, NET_LETGO };
+enum net_sock_use {
+    NET_FREE,
+    NET_USED,
+    NET_ENDED, // NET_END: the engine still has the connection
+    NET_OVER,  // and no more
+    NET_LETGO, // NET_CLOSE: free once the engine is done with the connection
+};
 
 struct net_sock {
     alignas(64) _Atomic uint32_t status; // enum net_status

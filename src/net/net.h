@@ -137,6 +137,10 @@ enum net_request {
         4, // the last user lets go: FIN, or RST with unread bytes. sock is not ours any more
     NET_ABORT = 8, // the same, with RST in any case
     NET_URG = 16,  // the last byte in the ring is urgent
+    // The last user lets go, as NET_CLOSE and NET_ABORT, but whoever opened sock has not heard of
+    // it yet: sock names nothing else before NET_CLOSE follows.
+    NET_END = 32,
+    NET_RESET = 64,
 };
 void net_request(struct net *n, uint64_t now_ns, uint32_t sock, uint32_t requests);
 

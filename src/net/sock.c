@@ -83,6 +83,16 @@ static void sock_free(struct net *n, uint32_t sock)
     n->arena->free_sock = sock;
 }
 
+static void sock_released(struct net *n, uint32_t sock)
+{
+    struct net_sock *s = &n->socks[sock];
+
+    if (s->use == NET_ENDED)
+        atomic_store(&s->use, NET_OVER);
+    else
+        sock_free(n, sock);
+}
+
 // ---- what the engine asks for ----
 
 // Rings: the channel's tail is what a ring of base/ring.h calls head, and the reverse.
@@ -134,7 +144,7 @@ static void host_event(void *self, struct tcp_conn *c, uint32_t events)
     if (sock >= n->sock_count)
         return;
     if (events & TCP_EV_RELEASED) {
-        sock_free(n, (uint32_t)sock);
+        sock_released(n, (uint32_t)sock);
         return;
     }
     if (events & TCP_EV_CLOSED)
@@ -317,18 +327,29 @@ void net_request(struct net *n, uint64_t now_ns, uint32_t sock, uint32_t request
     net_poke(n, now_ns, sock);
 }
 
+static void end_conn(struct net *n, uint32_t sock, struct tcp_conn *c, enum net_sock_use use,
+                     bool abort)
+{
+    struct net_sock *s = &n->socks[sock];
+
+    atomic_store(&s->use, use);
+    s->conn = TCP_NONE;
+    if (abort)
+        tcp_abort(&n->ctx, n->now_ns, c);
+    else
+        tcp_close(&n->ctx, n->now_ns, c);
+}
+
 static void let_go(struct net *n, uint32_t sock, struct tcp_conn *c, bool abort)
 {
     struct net_sock *s = &n->socks[sock];
     bool listens = c && c->state == TCP_LISTEN;
 
-    atomic_store(&s->use, NET_LETGO);
-    s->conn = TCP_NONE;
-    if (c && abort)
-        tcp_abort(&n->ctx, n->now_ns, c);
+    if (s->use == NET_ENDED)
+        atomic_store(&s->use, NET_LETGO);
     else if (c)
-        tcp_close(&n->ctx, n->now_ns, c);
-    if (!c || listens) // nothing is left that would be released
+        end_conn(n, sock, c, NET_LETGO, abort);
+    if (s->use != NET_LETGO || listens) // nothing is left that would be released
         sock_free(n, sock);
 }
 
@@ -340,6 +361,10 @@ static void serve_asked(struct net *n, uint32_t sock, struct tcp_conn *c, uint32
         tcp_shutdown_rx(&n->ctx, n->now_ns, c);
     if (c && requests & NET_SHUT_TX)
         tcp_shutdown_tx(&n->ctx, n->now_ns, c);
+    if (c && requests & (NET_END | NET_RESET) && c->state != TCP_LISTEN) {
+        end_conn(n, sock, c, NET_ENDED, requests & NET_RESET);
+        c = NULL;
+    }
     if (requests & (NET_CLOSE | NET_ABORT))
         let_go(n, sock, c, requests & NET_ABORT);
 }
@@ -350,7 +375,9 @@ void net_sock_serve(struct net *n, uint32_t sock)
     struct tcp_conn *c = conn_of(n, sock);
     uint32_t requests;
 
-    if (atomic_load_explicit(&s->use, memory_order_relaxed) != NET_USED)
+    uint8_t use = atomic_load_explicit(&s->use, memory_order_relaxed);
+
+    if (use == NET_FREE || use == NET_LETGO)
         return;
     n->work = true;
     if (c && c->state != TCP_LISTEN) {

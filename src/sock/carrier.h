@@ -77,6 +77,13 @@ void wire_share(struct conn *c, int fd);
 // fd came from another process: if it is a lifeline, c is that connection. True when it is.
 bool wire_adopt(int fd);
 
+// fd, one of c's numbers, is about to be closed: if it is the last copy of the lifeline, the end of
+// the connection leaves the host before this returns, as by the kernel's close(). Inside.
+void wire_closing(struct conn *c, int fd);
+
+// The same for all connections, before the process ends.
+void wire_exit(void);
+
 // This process lets go of it. Under self.lock.
 void wire_leave(struct conn *c);
 

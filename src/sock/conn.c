@@ -262,6 +262,7 @@ void conn_closing(int fd)
         return;
     }
     sock_enter();
+    wire_closing(c, fd);
     name(fd, NULL);
     tell_peer(c);
     sock_leave();
@@ -297,6 +298,7 @@ int conn_close(int fd)
         return sys_close(fd);
     }
     sock_enter();
+    wire_closing(c, fd);
     reset_if_unread(c, fd);
     name(fd, NULL);
     err = sys_close(fd);

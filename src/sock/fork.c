@@ -2,11 +2,15 @@
 // Making processes. fork() comes by pthread_atfork(), which also sees the forks that libc makes
 // itself (daemon, forkpty); the shim calls the same for those that skip such handlers.
 #include "sock/fork.h"
+
+#include "sock/carrier.h"
 #include "sock/mirror.h"
 #include "sock/self.h"
 #include "sock/sock.h"
 
 #include <pthread.h>
+
+int __cxa_atexit(void (*fn)(void *), void *arg, void *library); // Itanium C++ ABI, 3.3.5.3
 
 static bool ready; // a child of a program in which Shunt is off has nothing to share
 
@@ -43,12 +47,21 @@ static void in_child(void)
 
 void sock_before_exit(void)
 {
-    if (ready)
-        mirror_drain();
+    if (!ready)
+        return;
+    mirror_drain();
+    wire_exit();
+}
+
+static void at_exit(void *unused)
+{
+    wire_exit();
 }
 
 void fork_setup(void)
 {
     ready = true;
     pthread_atfork(sock_before_fork, in_parent, in_child);
+    // of no library, so that it comes after all destructors: they may have last words to send
+    __cxa_atexit(at_exit, NULL, NULL);
 }

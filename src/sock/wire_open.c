@@ -9,6 +9,7 @@
 #include "sock/carrier.h"
 #include "sock/epoll.h"
 #include "sock/fdtab.h"
+#include "sock/holders.h"
 #include "sock/info.h"
 #include "sock/move.h"
 #include "sock/real.h"
@@ -94,6 +95,32 @@ static int begin(struct conn *c, int fd, bool opening)
     e->rec.lane_tx = c->ring_lane; // from the first byte on
     atomic_store(&c->stage, CONN_MAPPED);
     return 0;
+}
+
+// Others that hold it, or that are in a call of theirs, may still use it; then shuntd sees its end.
+void wire_closing(struct conn *c, int fd)
+{
+    if (likely(c->carrier->twin) || !c->chan.shared || atomic_load(&c->fds) != 1 ||
+        atomic_load(&c->users) != 1 || end_has(c->end, END_RELAYED | END_DEAD | END_CUT) ||
+        !holders_only_self(c->end, fd))
+        return;
+    cm_wire_end(&c->chan, end_has(c->end, END_HARD));
+}
+
+void wire_exit(void)
+{
+    if (likely(!policy_names_lane(self.policy, POLICY_LANE_TCP)))
+        return;
+    for (int fd = 0; fd < fdtab_limit(); fd++) {
+        struct conn *c = conn_get(fd);
+
+        if (!c)
+            continue;
+        sock_enter();
+        wire_closing(c, fd);
+        sock_leave();
+        conn_put(c);
+    }
 }
 
 void wire_leave(struct conn *c)
@@ -474,6 +501,7 @@ void wire_share(struct conn *c, int fd)
     int err;
 
     end_lend(c->end);
+    end_set(c->end, END_CROWD);
     sock_lock(&self.lock, false);
     err = cm_wire_share(fd, place.chunk_fd, place.slot, clock_now_ns() + ATTACH_NS);
     sock_unlock(&self.lock, false);

@@ -301,6 +301,34 @@ def client_hold(address, port, _):
         print("error", e.errno, flush=True)
 
 
+def client_ending(address, port, way):
+    """Is connected until a line comes, and ends that then."""
+    conn = socket.create_connection((address, port))
+    conn.sendall(b"hello")
+    conn.recv(5)
+    print("connected", lane(conn), flush=True)
+    sys.stdin.readline()
+    conn.sendall(b"good")
+    if way == "child":
+        ready, done = os.pipe()
+        if os.fork():
+            conn.close()
+            os.close(done)
+            signal.pause()
+        os.close(done)
+        os.read(ready, 1)
+    conn.sendall(b"bye")
+    if way == "exit":
+        sys.exit()
+    if way == "_exit":
+        os._exit(0)
+    if way == "dup2":
+        os.dup2(1, conn.fileno())
+    else:
+        conn.close()
+    signal.pause()
+
+
 def serve_watch(address, port, _):
     """Echoes 5 bytes, then tells when and how the connection ends."""
     listener = listen(address, port)
@@ -308,8 +336,10 @@ def serve_watch(address, port, _):
         conn, _ = listener.accept()
         conn.sendall(conn.recv(5))
         try:
-            got = conn.recv(1)
-            print("fin" if not got else "data", time.monotonic(), flush=True)
+            got = b""
+            while data := conn.recv(1000):
+                got += data
+            print("fin", time.monotonic(), got.decode(), flush=True)
         except ConnectionResetError:
             print("rst", time.monotonic(), flush=True)
         conn.close()

@@ -118,10 +118,11 @@ def curl(run):
 
 
 def iperf3(run):
-    """A server each: one that has just served says for a while that it is busy."""
-    for port, more in enumerate(([], ["-R"], ["--bidir"], ["-P", 4]), 28921):
-        run.serve(["iperf3", "-s", "-1", "-B", rig.PEER, "-p", port], ours=False)
-        time.sleep(0.5)
+    """One server: that it is not busy any more it learns from the last client's FIN."""
+    port = 28921
+    run.serve(["iperf3", "-s", "-B", rig.PEER, "-p", port], ours=False)
+    run.until(["iperf3", "-c", rig.PEER, "-p", port, "-n", 1000])
+    for more in [], ["-R"], ["--bidir"], ["-P", 4]:
         status, said = run.ask(["iperf3", "-c", rig.PEER, "-p", port, "-t", 1, *more], ours=True)
         run.tap.ok(status == 0, f"iperf3 {' '.join(map(str, more)) or 'out'}") or run.tap.note(said)
         for line in said.decode().splitlines():

@@ -52,27 +52,9 @@ class User:
         self.running = []
 
 
-def processes(name):
-    """Ids of those called so that live."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "comm").read_text().strip() == name \
-                    and status(entry.name)["State"][0] != "Z":
-                found.append(int(entry.name))
-        except (OSError, KeyError):
-            pass  # it has ended
-    return found
-
-
-def status(pid):
-    """The lines of /proc/PID/status."""
-    return dict(line.split(":\t", 1) for line in
-                Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
-
-
 def keeper_of(uid):
-    return [pid for pid in processes("shuntd-keeper") if int(status(pid)["Uid"].split()[0]) == uid]
+    return [pid for pid in rig.processes("shuntd-keeper")
+            if int(rig.status(pid)["Uid"].split()[0]) == uid]
 
 
 def arenas(pid):
@@ -106,17 +88,17 @@ def working(tap, users, echo):
 
 
 def bounds(tap, shunt):
-    aides = processes("shuntd-aide")
+    aides = rig.processes("shuntd-aide")
     for name, pid, allowed in (("shuntd", shunt.daemon.pid, SHUNTD_MAY),
                                ("its aide", aides[0], AIDE_MAY)):
-        s = status(pid)
+        s = rig.status(pid)
         may = {int(s[kind], 16) & ~allowed for kind in ("CapPrm", "CapEff", "CapInh", "CapBnd")}
         tap.ok(may == {0} and s["NoNewPrivs"] == "1" and len(aides) == 1,
                f"{name} has dropped what it does not need") or tap.note(s)
     good = True
     for uid in USERS:
         for pid in keeper_of(uid):
-            s = status(pid)
+            s = rig.status(pid)
             good &= {int(s[kind], 16) for kind in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {0}
             good &= s["NoNewPrivs"] == "1" and s["Seccomp"] == "2" and not s["Groups"].split()
             good &= set(s["Uid"].split()) == {str(uid)} and "0" not in s["Gid"].split()
@@ -166,7 +148,7 @@ def stopping(tap, users, echo):
 def gone(tap, shunt):
     shunt.daemon.kill()
     for _ in range(100):
-        left = processes("shuntd-keeper") + processes("shuntd-aide")
+        left = rig.processes("shuntd-keeper") + rig.processes("shuntd-aide")
         if not left:
             break
         time.sleep(0.1)

@@ -91,6 +91,28 @@ static void test_close_is_fin_after_the_bytes(void **state)
     net_request(pair.net[1], clock_now_ns(), sock[1], NET_CLOSE);
 }
 
+// The number stays whoever opened it, until that has heard; then it is free again.
+static void test_ended_before_it_is_closed(void **state)
+{
+    uint32_t listener = NET_NONE, sock[2], other[2];
+    struct net_info info;
+
+    for (int i = 0; i < 200; i++) { // of 64 sockets
+        bool hard = i % 2;
+
+        pair_connect(&pair, false, 27000, &listener, sock);
+        net_request(pair.net[0], clock_now_ns(), sock[0], hard ? NET_RESET : NET_END);
+        expect(1, sock[1], hard ? NET_CLOSED : NET_FIN);
+        assert_int_equal(net_info(pair.net[0], sock[0], &info), -EBADF);
+        net_request(pair.net[1], clock_now_ns(), sock[1], NET_CLOSE);
+        pair_connect(&pair, false, 27000, &listener, other);
+        assert_int_not_equal(other[0], sock[0]);
+        net_request(pair.net[0], clock_now_ns(), other[0], NET_ABORT);
+        net_request(pair.net[1], clock_now_ns(), other[1], NET_CLOSE);
+        net_request(pair.net[0], clock_now_ns(), sock[0], NET_CLOSE);
+    }
+}
+
 static void test_half_close_goes_on_the_other_way(void **state)
 {
     uint32_t listener = NET_NONE, sock[2];
@@ -275,6 +297,7 @@ int main(void)
         stack_test(test_transfer_ip4),
         stack_test(test_transfer_ip6),
         stack_test(test_close_is_fin_after_the_bytes),
+        stack_test(test_ended_before_it_is_closed),
         stack_test(test_half_close_goes_on_the_other_way),
         stack_test(test_abort_resets_the_peer),
         stack_test(test_nobody_listens),
