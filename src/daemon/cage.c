@@ -123,6 +123,7 @@ static const struct sock_filter filter[] = {
     ALLOW(read),
     ALLOW(write),
     ALLOW(sendmsg),
+    ALLOW(sendmmsg),
     ALLOW(recvmsg),
     ALLOW(sendto),
     ALLOW(recvfrom),

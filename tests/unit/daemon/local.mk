@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 DAEMON_UNIT_TESTS = \
+	tests/unit/daemon/test_cage \
 	tests/unit/daemon/test_chunk \
 	tests/unit/daemon/test_listener \
 	tests/unit/daemon/test_user \
@@ -11,6 +12,9 @@ DAEMON_UNIT_TESTS = \
 check_PROGRAMS += $(DAEMON_UNIT_TESTS)
 TESTS += $(DAEMON_UNIT_TESTS)
 QUICK_TESTS += $(DAEMON_UNIT_TESTS)
+tests_unit_daemon_test_cage_SOURCES = tests/unit/daemon/test_cage.c
+tests_unit_daemon_test_cage_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_daemon_test_cage_LDADD = libdaemon.la $(TEST_LIBS)
 tests_unit_daemon_test_chunk_SOURCES = tests/unit/daemon/test_chunk.c
 tests_unit_daemon_test_chunk_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_daemon_test_chunk_LDADD = libdaemon.la $(TEST_LIBS)
