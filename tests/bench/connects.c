@@ -72,7 +72,8 @@ int main(int argc, char **argv)
     if (!pid)
         serve(&load, load_listen(&load, pipe_fds[1]));
     measure(&load, pipe_fds[0]);
-    kill(pid, SIGTERM); // it serves for ever
+    if (load.role == ROLE_BOTH)
+        kill(pid, SIGTERM); // it serves for ever
     load_join_server(pid);
     return 0;
 }

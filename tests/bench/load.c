@@ -80,6 +80,14 @@ static void parse_one(struct load *load, int option)
     case 'v':
         load->verify = true;
         break;
+    case 'S':
+        load->role = ROLE_SERVER;
+        load->port = htons((uint16_t)strtoul(optarg, NULL, 0));
+        break;
+    case 'C':
+        load->role = ROLE_CLIENT;
+        load->port = htons((uint16_t)strtoul(optarg, NULL, 0));
+        break;
     case 'l':
         load->wants_lane = true;
         load->lane = (uint8_t)index_of(optarg, lane_names, ARRAY_LEN(lane_names));
@@ -87,7 +95,8 @@ static void parse_one(struct load *load, int option)
     default:
         fprintf(stderr, "options: --path tcp|unix|floor --wait spin|block|epoll --size BYTES\n"
                         "         --time SECONDS --cpus SERVER,CLIENT --address IP --verify\n"
-                        "         --lane kernel|shm|rdma|tcp\n");
+                        "         --lane kernel|shm|rdma|tcp\n"
+                        "         --serve PORT | --connect PORT, each the half of it\n");
         exit(2);
     }
 }
@@ -103,12 +112,14 @@ void load_parse(struct load *load, int argc, char **argv)
         {"address", required_argument, NULL, 'a'},
         {"verify", no_argument, NULL, 'v'},
         {"lane", required_argument, NULL, 'l'},
+        {"serve", required_argument, NULL, 'S'},
+        {"connect", required_argument, NULL, 'C'},
         {NULL, 0, NULL, 0},
     };
     int option;
 
     load->warmup_ns = 100 * NS_PER_MS;
-    while ((option = getopt_long(argc, argv, "p:w:s:t:c:a:vl:", options, NULL)) != -1)
+    while ((option = getopt_long(argc, argv, "p:w:s:t:c:a:vl:S:C:", options, NULL)) != -1)
         parse_one(load, option);
     if (!load->size_bytes)
         load_die("--size must be 1 or more");
@@ -223,10 +234,12 @@ static void side_close(struct side *side)
         close(side->fd);
 }
 
-// An address of the path's family that the kernel chooses: port 0, or an abstract name.
-static socklen_t any_address(const struct load *load, struct sockaddr_storage *address)
+// An address of the path's family: with --serve as asked for, otherwise one that the kernel
+// chooses, with port 0 or an abstract name.
+static socklen_t own_address(const struct load *load, struct sockaddr_storage *address)
 {
     struct sockaddr_in in = {.sin_family = AF_INET,
+                             .sin_port = load->port,
                              .sin_addr.s_addr = load->ip ? load->ip : htonl(INADDR_LOOPBACK)};
 
     memset(address, 0, sizeof(*address));
@@ -241,9 +254,11 @@ static socklen_t any_address(const struct load *load, struct sockaddr_storage *a
 int load_listen(const struct load *load, int pipe_fd)
 {
     struct sockaddr_storage address;
-    socklen_t size = any_address(load, &address);
-    int listener = socket(address.ss_family, SOCK_STREAM, 0);
+    socklen_t size = own_address(load, &address);
+    int listener = socket(address.ss_family, SOCK_STREAM, 0), one = 1;
 
+    if (load->port)
+        setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) || listen(listener, 16))
         load_die("listen");
     size = sizeof(address);
@@ -284,10 +299,25 @@ static int connect_to_server(int pipe_fd)
     return fd;
 }
 
+// The half that this process is to be. The pipe then joins it with itself.
+static pid_t be_half(const struct load *load, int pipe_fds[2])
+{
+    struct sockaddr_storage address;
+    socklen_t size = own_address(load, &address);
+
+    if (pipe(pipe_fds) ||
+        (load->role == ROLE_CLIENT && write(pipe_fds[1], &address, size) != (ssize_t)size))
+        load_die("pipe");
+    load_pin(load->cpu[load->role == ROLE_CLIENT]);
+    return load->role == ROLE_CLIENT ? getpid() : 0;
+}
+
 pid_t load_fork_server(const struct load *load, int pipe_fds[2])
 {
     pid_t pid;
 
+    if (load->role != ROLE_BOTH)
+        return be_half(load, pipe_fds);
     if (pipe(pipe_fds) || (pid = fork()) < 0)
         load_die("fork");
     close(pipe_fds[pid > 0]); // so that either sees the other's early end
@@ -301,6 +331,8 @@ int load_join_server(pid_t pid)
 {
     int status;
 
+    if (pid == getpid())
+        return 0;
     if (waitpid(pid, &status, 0) != pid)
         load_die("waitpid");
     return status != 0;

@@ -13,6 +13,7 @@
 
 enum load_path { PATH_TCP, PATH_UNIX, PATH_FLOOR };
 enum load_wait { WAIT_SPIN, WAIT_BLOCK, WAIT_EPOLL };
+enum load_role { ROLE_BOTH, ROLE_SERVER, ROLE_CLIENT };
 
 struct load {
     enum load_path path;
@@ -23,6 +24,8 @@ struct load {
     int cpu[2];           // server's and client's core
     bool verify;          // the receiver checks every byte
     uint32_t ip;          // where the server listens, in network byte order; 0 is 127.0.0.1
+    enum load_role role;  // of this process; BOTH forks
+    uint16_t port;        // where the server listens, in network byte order; 0: any
     bool wants_lane;      // measure only what goes by `lane` of Shunt
     uint8_t lane;         // enum shunt_lane
 };
@@ -48,12 +51,14 @@ int load_run_pair(const struct load *load, void (*server)(const struct load *, s
 
 // What load_run_pair() is made of, for a load of many connections. The server is a forked process,
 // whose pid is returned, 0 in itself; pipe_fds joins the two, and either has its own end of it.
+// Where the options make this process only one half, nothing is forked, and the client gets its own
+// pid.
 pid_t load_fork_server(const struct load *load, int pipe_fds[2]);
 // Listens, and tells the other process through the pipe where. Returns the socket.
 int load_listen(const struct load *load, int pipe_fd);
 // Waits for the server to tell its address.
 socklen_t load_server_address(int pipe_fd, struct sockaddr_storage *address);
-// Waits for the server's end. Returns 0, or 1 where it failed.
+// Waits for the end of a server that was forked. Returns 0, or 1 where it failed.
 int load_join_server(pid_t pid);
 
 // Ends the program with a message, and errno's text where errno is set.
