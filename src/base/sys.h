@@ -79,6 +79,16 @@ static inline int sys_getsockopt(int fd, int level, int name, void *val, void *l
     return (int)sys_call(SYS_getsockopt, fd, level, name, val, len);
 }
 
+static inline int sys_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+{
+    return (int)sys_call(SYS_setsockopt, fd, level, name, val, len);
+}
+
+static inline int sys_setsockopt_int(int fd, int level, int name, int val)
+{
+    return sys_setsockopt(fd, level, name, &val, sizeof val);
+}
+
 // SO_COOKIE: the number that a socket keeps for life, whoever holds it; 0 where fd is no socket.
 static inline uint64_t sys_cookie(int fd)
 {

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/sys.h"
 #include "base/util.h"
 #include "queue/af_packet.h"
 #include "queue/device.h"
@@ -40,16 +41,6 @@ static struct packet_owner *owner_of(struct queue_owner *owner)
     return (struct packet_owner *)(void *)owner;
 }
 
-static int set(int fd, int level, int name, const void *value, socklen_t len)
-{
-    return setsockopt(fd, level, name, value, len) ? -errno : 0;
-}
-
-static int set_int(int fd, int level, int name, int value)
-{
-    return set(fd, level, name, &value, sizeof(value));
-}
-
 static void desc_init(struct queue_desc *desc, const struct queue_options *o,
                       const struct device *device)
 {
@@ -75,15 +66,15 @@ static int ring_init(int fd, const struct queue_desc *desc)
         .tp_frame_nr = BLOCK_BYTES / slot * desc->ring[AF_PACKET_BLOCKS],
     };
 
-    return set(fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req));
+    return sys_setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req));
 }
 
 // The filter is locked: an unprivileged driver cannot take it off and listen to others' frames.
 static int filter_init(int fd, int program_fd)
 {
-    int err = set_int(fd, SOL_SOCKET, SO_ATTACH_BPF, program_fd);
+    int err = sys_setsockopt_int(fd, SOL_SOCKET, SO_ATTACH_BPF, program_fd);
 
-    return err ? err : set_int(fd, SOL_SOCKET, SO_LOCK_FILTER, 1);
+    return err ? err : sys_setsockopt_int(fd, SOL_SOCKET, SO_LOCK_FILTER, 1);
 }
 
 // A socket that is bound to ETH_P_IP sits behind tc and would see nothing; ETH_P_ALL sits before.
@@ -103,12 +94,13 @@ static int socket_init(struct packet_owner *p, int fd)
     const struct queue_desc *desc = &p->owner.grant.desc;
     int err;
 
-    if ((err = set_int(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2)) ||
-        (err = set_int(fd, SOL_PACKET, PACKET_VNET_HDR, 1)) ||
-        (err = set_int(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)) || (err = ring_init(fd, desc)) ||
+    if ((err = sys_setsockopt_int(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2)) ||
+        (err = sys_setsockopt_int(fd, SOL_PACKET, PACKET_VNET_HDR, 1)) ||
+        (err = sys_setsockopt_int(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)) ||
+        (err = ring_init(fd, desc)) ||
         (err = filter_init(fd, steer_program(&p->steer, "shunt_filter"))))
         return err;
-    set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUF_BYTES);
+    sys_setsockopt_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUF_BYTES);
     return socket_bind(fd, desc->ifindex);
 }
 

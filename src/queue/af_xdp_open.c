@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/memfd.h"
+#include "base/sys.h"
 #include "base/util.h"
 #include "queue/af_xdp.h"
 #include "queue/xdp_attach.h"
@@ -47,16 +48,6 @@ struct xdp_owner {
 static struct xdp_owner *owner_of(struct queue_owner *owner)
 {
     return (struct xdp_owner *)(void *)owner;
-}
-
-static int set(int fd, int level, int name, const void *value, socklen_t len)
-{
-    return setsockopt(fd, level, name, value, len) ? -errno : 0;
-}
-
-static int set_int(int fd, int level, int name, int value)
-{
-    return set(fd, level, name, &value, sizeof(value));
 }
 
 static uint32_t power_of_two(uint32_t n)
@@ -144,14 +135,15 @@ static int umem_init(struct xdp_owner *x, int fd, unsigned lane)
         .tx_metadata_len = AF_XDP_TX_META_BYTES,
     };
 
-    if (!set(fd, XSK_SOL, XDP_UMEM_REG, &umem, sizeof(umem))) {
+    if (!sys_setsockopt(fd, XSK_SOL, XDP_UMEM_REG, &umem, sizeof(umem))) {
         desc->ring[AF_XDP_FEATURES] |= AF_XDP_TX_META;
         return 0;
     }
     desc->ring[AF_XDP_FEATURES] &= ~(uint32_t)AF_XDP_TX_META;
     umem.flags = umem.tx_metadata_len = 0;
     // what Debian 12's kernel takes ends before tx_metadata_len
-    return set(fd, XSK_SOL, XDP_UMEM_REG, &umem, offsetof(struct xsk_umem, tx_metadata_len));
+    return sys_setsockopt(fd, XSK_SOL, XDP_UMEM_REG, &umem,
+                          offsetof(struct xsk_umem, tx_metadata_len));
 }
 
 static int rings_init(struct xdp_owner *x, int fd)
@@ -159,11 +151,12 @@ static int rings_init(struct xdp_owner *x, int fd)
     const uint32_t *ring = x->owner.grant.desc.ring;
     int err;
 
-    if ((err = set_int(fd, XSK_SOL, XDP_UMEM_FILL_RING, (int)ring[AF_XDP_RX_CHUNKS])) ||
-        (err = set_int(fd, XSK_SOL, XDP_UMEM_COMPLETION_RING, (int)ring[AF_XDP_TX_CHUNKS])) ||
-        (err = set_int(fd, XSK_SOL, XDP_RX_RING, (int)ring[AF_XDP_RX_CHUNKS])))
+    if ((err = sys_setsockopt_int(fd, XSK_SOL, XDP_UMEM_FILL_RING, (int)ring[AF_XDP_RX_CHUNKS])) ||
+        (err = sys_setsockopt_int(fd, XSK_SOL, XDP_UMEM_COMPLETION_RING,
+                                  (int)ring[AF_XDP_TX_CHUNKS])) ||
+        (err = sys_setsockopt_int(fd, XSK_SOL, XDP_RX_RING, (int)ring[AF_XDP_RX_CHUNKS])))
         return err;
-    return set_int(fd, XSK_SOL, XDP_TX_RING, (int)ring[AF_XDP_TX_CHUNKS]);
+    return sys_setsockopt_int(fd, XSK_SOL, XDP_TX_RING, (int)ring[AF_XDP_TX_CHUNKS]);
 }
 
 static int bind_patiently(int fd, uint32_t ifindex, unsigned hw_queue, uint16_t flags)
@@ -202,9 +195,9 @@ static int socket_bind(struct xdp_owner *x, int fd, unsigned lane, bool zero_cop
 
 static void busy_poll_init(struct xdp_owner *x, int fd, uint32_t us)
 {
-    x->busy_poll = us && !set_int(fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, 1) &&
-                   !set_int(fd, SOL_SOCKET, SO_BUSY_POLL, (int)us) &&
-                   !set_int(fd, SOL_SOCKET, SO_BUSY_POLL_BUDGET, BUSY_POLL_BUDGET);
+    x->busy_poll = us && !sys_setsockopt_int(fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, 1) &&
+                   !sys_setsockopt_int(fd, SOL_SOCKET, SO_BUSY_POLL, (int)us) &&
+                   !sys_setsockopt_int(fd, SOL_SOCKET, SO_BUSY_POLL_BUDGET, BUSY_POLL_BUDGET);
 }
 
 // The kernel may have all chunks to receive into; the others are free to send from.
@@ -238,7 +231,7 @@ static int socket_open(struct xdp_owner *x, unsigned lane)
     x->sockets++;
     if ((err = umem_init(x, fd, lane)) || (err = rings_init(x, fd)))
         return err;
-    set_int(fd, XSK_SOL, XSK_MAX_TX_SKB_BUDGET, TX_BUDGET);
+    sys_setsockopt_int(fd, XSK_SOL, XSK_MAX_TX_SKB_BUDGET, TX_BUDGET);
     return chunks_init(x, fd, lane);
 }
 
@@ -277,7 +270,7 @@ static int alive_init(struct xdp_owner *x)
     x->alive_fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (x->alive_fd < 0)
         return -errno;
-    err = set_int(x->alive_fd, XSK_SOL, XDP_RX_RING, 64);
+    err = sys_setsockopt_int(x->alive_fd, XSK_SOL, XDP_RX_RING, 64);
     return err ? err : map_set(x, "alive", 0, x->alive_fd);
 }
 

@@ -44,7 +44,7 @@ static void twin_abort(struct conn *c, int fd)
 {
     const struct linger now = {1, 0};
 
-    sys_call(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     sys_call(SYS_connect, fd, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
 }
 
@@ -66,7 +66,7 @@ static int twin_getsockopt(struct conn *c, int fd, int level, int name, void *va
 static int twin_setsockopt(struct conn *c, int fd, int level, int name, const void *val,
                            socklen_t len)
 {
-    return (int)sys_call(SYS_setsockopt, fd, level, name, val, len);
+    return sys_setsockopt(fd, level, name, val, len);
 }
 
 static int twin_ioctl(struct conn *c, int fd, unsigned long request, void *arg)

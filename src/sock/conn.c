@@ -284,7 +284,7 @@ static void reset_if_unread(struct conn *c, int fd)
     }
     sock_lock(&c->end->rx_lock, false);
     if (chan_avail(&c->chan, &c->end->rx, 1) > 0)
-        sys_call(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     sock_unlock(&c->end->rx_lock, false);
 }
 

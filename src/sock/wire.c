@@ -368,12 +368,12 @@ static bool is_lifelines(int level, int name)
 static int wire_setsockopt(struct conn *c, int fd, int level, int name, const void *val,
                            socklen_t len)
 {
-    int err = (int)sys_call(SYS_setsockopt, wire_shadow(c), level, name, val, len);
+    int err = sys_setsockopt(wire_shadow(c), level, name, val, len);
 
     if (err)
         return err;
     if (is_lifelines(level, name) && end_has(c->end, END_RELAYED))
-        sys_call(SYS_setsockopt, fd, level, name, val, len);
+        sys_setsockopt(fd, level, name, val, len);
     if (level == SOL_SOCKET && name == SO_LINGER)
         wire_note_linger(c, fd);
     else if (level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_SNDBUFFORCE))

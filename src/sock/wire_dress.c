@@ -119,7 +119,7 @@ void wire_dress(struct conn *c, int fd, int listener)
             continue;
         if (o->doubled)
             halve(&want);
-        sys_call(SYS_setsockopt, shadow, o->level, o->name, want.bytes, want.n);
+        sys_setsockopt(shadow, o->level, o->name, want.bytes, want.n);
         wire_tell(c, o->level, o->name);
         if (o->name == SO_SNDBUF && o->level == SOL_SOCKET)
             wire_limit(c, shadow);

@@ -29,11 +29,11 @@ static void dress(const struct conn *c, int fd)
         struct timeval tv = {ns[i] / (int64_t)NS_PER_S,
                              ns[i] % (int64_t)NS_PER_S / (int64_t)NS_PER_US};
 
-        sys_call(SYS_setsockopt, fd, SOL_SOCKET, i ? SO_SNDTIMEO : SO_RCVTIMEO, &tv, sizeof tv);
+        sys_setsockopt(fd, SOL_SOCKET, i ? SO_SNDTIMEO : SO_RCVTIMEO, &tv, sizeof tv);
     }
-    sys_call(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
+    sys_setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
     if (c->shadow >= 0 && !sys_getsockopt(c->shadow, SOL_SOCKET, SO_OOBINLINE, &in_line, &n))
-        sys_call(SYS_setsockopt, fd, SOL_SOCKET, SO_OOBINLINE, &in_line, sizeof in_line);
+        sys_setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &in_line, sizeof in_line);
     if (end_has(e, END_TX_SHUT))
         sys_call(SYS_shutdown, fd, SHUT_WR);
     if (end_has(e, END_RX_SHUT))
