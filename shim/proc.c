@@ -156,21 +156,25 @@ SHUNT_EXPORT int execveat(int dir, const char *path, char *const argv[], char *c
     return LIBC(execveat)(dir, path, argv, envp, flags);
 }
 
-static int count_args(va_list ap)
+// The size of the argument vector that begins with first and goes on with those of ap, up to NULL.
+static size_t argv_bytes(const char *first, va_list ap)
 {
-    int n = 1;
+    size_t n = 1;
+    va_list rest;
 
-    while (va_arg(ap, char *))
+    va_copy(rest, ap);
+    for (; first; first = va_arg(rest, char *))
         n++;
-    return n;
+    va_end(rest);
+    return n * sizeof(char *);
 }
 
-// Fills argv[0..n] with first, the other n - 1 arguments of ap, and NULL.
-static void take_args(char **argv, const char *first, int n, va_list ap)
+// Fills argv, and leaves ap behind its NULL.
+static void take_args(char **argv, const char *first, va_list *ap)
 {
-    argv[0] = (char *)first;
-    for (int i = 1; i <= n; i++)
-        argv[i] = va_arg(ap, char *);
+    *argv = (char *)first;
+    while (*argv)
+        *++argv = va_arg(*ap, char *);
 }
 
 // The three with a list of arguments. On the stack, because a child of vfork may not use malloc.
@@ -178,14 +182,10 @@ SHUNT_EXPORT int execl(const char *path, const char *arg, ...)
 {
     char **argv;
     va_list ap;
-    int n;
 
     va_start(ap, arg);
-    n = count_args(ap);
-    va_end(ap);
-    argv = alloca(((size_t)n + 1) * sizeof *argv);
-    va_start(ap, arg);
-    take_args(argv, arg, n, ap);
+    argv = alloca(argv_bytes(arg, ap));
+    take_args(argv, arg, &ap);
     va_end(ap);
     return execv(path, argv);
 }
@@ -194,14 +194,10 @@ SHUNT_EXPORT int execlp(const char *file, const char *arg, ...)
 {
     char **argv;
     va_list ap;
-    int n;
 
     va_start(ap, arg);
-    n = count_args(ap);
-    va_end(ap);
-    argv = alloca(((size_t)n + 1) * sizeof *argv);
-    va_start(ap, arg);
-    take_args(argv, arg, n, ap);
+    argv = alloca(argv_bytes(arg, ap));
+    take_args(argv, arg, &ap);
     va_end(ap);
     return execvp(file, argv);
 }
@@ -210,14 +206,10 @@ SHUNT_EXPORT int execle(const char *path, const char *arg, ...)
 {
     char **argv, **envp;
     va_list ap;
-    int n;
 
     va_start(ap, arg);
-    n = count_args(ap);
-    va_end(ap);
-    argv = alloca(((size_t)n + 1) * sizeof *argv);
-    va_start(ap, arg);
-    take_args(argv, arg, n, ap);
+    argv = alloca(argv_bytes(arg, ap));
+    take_args(argv, arg, &ap);
     envp = va_arg(ap, char **);
     va_end(ap);
     return execve(path, argv, envp);
