@@ -12,6 +12,7 @@ libbase_la_SOURCES = \
 	src/base/chanmem.h \
 	src/base/util.h \
 	src/base/sys.h \
+	src/base/sockdiag.h src/base/sockdiag.c \
 	src/base/memfd.h src/base/memfd.c \
 	src/base/pool.h src/base/pool.c \
 	src/base/reach.h src/base/reach.c \

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/diag.h"
 
+#include "base/sockdiag.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -27,16 +26,6 @@ struct space {
     uint32_t refs;
     int netlink; // -1: cannot ask
 };
-
-struct request {
-    struct nlmsghdr hdr;
-    struct inet_diag_req_v2 req;
-};
-
-static int open_netlink(void)
-{
-    return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
-}
 
 void diag_fini(struct diag *diag)
 {
@@ -62,82 +51,58 @@ static void fill_address(uint32_t out[4], const struct flow_end *end, bool v4)
     memcpy(out, v4 ? end->ip + 12 : end->ip, v4 ? 4 : 16);
 }
 
-static void fill(struct request *rq, const struct proof *proof)
+static void fill(struct inet_diag_req_v2 *req, const struct proof *proof)
 {
     const struct flow_end *mine = &proof->flow.end[proof->side];
     const struct flow_end *other = &proof->flow.end[!proof->side];
-    struct inet_diag_sockid *id = &rq->req.id;
+    struct inet_diag_sockid *id = &req->id;
     bool v4 = is_mapped(mine->ip);
 
-    *rq = (struct request){
-        .hdr = {sizeof *rq, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0},
-        .req = {.sdiag_family = v4 ? AF_INET : AF_INET6,
-                .sdiag_protocol = IPPROTO_TCP,
-                .idiag_states = UINT32_MAX},
-    };
+    sockdiag_request(req, v4 ? AF_INET : AF_INET6, proof->cookie);
     id->idiag_sport = mine->port;
     id->idiag_dport = other->port;
     fill_address(id->idiag_src, mine, v4);
     fill_address(id->idiag_dst, other, v4);
     id->idiag_if = proof->bound_if > 0 ? (uint32_t)proof->bound_if : 0;
-    id->idiag_cookie[0] = (uint32_t)proof->cookie;
-    id->idiag_cookie[1] = (uint32_t)(proof->cookie >> 32);
 }
 
-union answer {
-    struct nlmsghdr hdr;
-    char bytes[1024];
-};
-
-// Asks for the socket of proof. DIAG_HELD: there is one, which *answer tells of. The kernel answers
-// during the send.
-static enum diag_answer request(int netlink, const struct proof *proof, union answer *answer)
+// Asks for the socket of proof. DIAG_HELD: there is one, which *found tells of.
+static enum diag_answer request(int netlink, const struct proof *proof, struct inet_diag_msg *found)
 {
-    const struct nlmsgerr *err = NLMSG_DATA(&answer->hdr);
-    struct request rq;
-    ssize_t n;
+    struct inet_diag_req_v2 req;
+    int err;
 
-    fill(&rq, proof);
-    if (send(netlink, &rq, sizeof rq, 0) != sizeof rq)
-        return DIAG_UNKNOWN;
-    n = recv(netlink, answer, sizeof *answer, 0);
-    if (n >= (ssize_t)NLMSG_SPACE(sizeof *err) && answer->hdr.nlmsg_type == NLMSG_ERROR)
-        return err->error == -ENOENT || err->error == -ESTALE ? DIAG_GONE : DIAG_UNKNOWN;
-    if (n < (ssize_t)NLMSG_SPACE(sizeof(struct inet_diag_msg)) ||
-        answer->hdr.nlmsg_type != SOCK_DIAG_BY_FAMILY)
-        return DIAG_UNKNOWN;
+    fill(&req, proof);
+    err = sockdiag_ask(netlink, &req, found);
+    if (err)
+        return err == -ENOENT || err == -ESTALE ? DIAG_GONE : DIAG_UNKNOWN;
     return DIAG_HELD;
 }
 
 static enum diag_answer query(int netlink, const struct proof *proof, uint32_t *inode)
 {
-    union answer answer;
-    const struct inet_diag_msg *msg = NLMSG_DATA(&answer.hdr);
-    enum diag_answer found = request(netlink, proof, &answer);
+    struct inet_diag_msg msg;
+    enum diag_answer found = request(netlink, proof, &msg);
 
     if (found != DIAG_HELD)
         return found;
-    if (!msg->idiag_inode)
+    if (!msg.idiag_inode)
         return DIAG_GONE;
-    *inode = msg->idiag_inode;
-    return msg->idiag_state == TCP_ESTABLISHED ? DIAG_ESTABLISHED : DIAG_HELD;
+    *inode = msg.idiag_inode;
+    return msg.idiag_state == TCP_ESTABLISHED ? DIAG_ESTABLISHED : DIAG_HELD;
 }
 
-// Without a cookie the kernel also finds a listener that the connection would have come to.
 enum diag_answer diag_find(struct diag *diag, const struct flow *flow, int side)
 {
-    const struct proof any = {.cookie = UINT64_MAX, .flow = *flow, .side = side};
-    int netlink = diag->works ? open_netlink() : -1;
+    const struct proof any = {.cookie = SOCKDIAG_ANY, .flow = *flow, .side = side};
+    int netlink = diag->works ? sockdiag_open() : -1;
     enum diag_answer found = DIAG_UNKNOWN;
-    union answer answer;
-    const struct inet_diag_msg *msg = NLMSG_DATA(&answer.hdr);
+    struct inet_diag_msg msg;
 
     if (netlink >= 0) {
-        found = request(netlink, &any, &answer);
+        found = request(netlink, &any, &msg);
         close(netlink);
     }
-    if (found == DIAG_HELD && msg->id.idiag_dport != flow->end[!side].port)
-        return DIAG_GONE;
     return found;
 }
 
@@ -164,7 +129,7 @@ static bool try_out(int netlink)
 
 void diag_init(struct diag *diag)
 {
-    int netlink = open_netlink();
+    int netlink = sockdiag_open();
     socklen_t len = sizeof diag->own_netns;
 
     *diag = (struct diag){.own_netns = 0};
@@ -184,7 +149,7 @@ static int open_elsewhere(int sock)
     int netlink = -1;
 
     if (there >= 0 && !setns(there, CLONE_NEWNET)) {
-        netlink = open_netlink();
+        netlink = sockdiag_open();
         if (setns(here, CLONE_NEWNET))
             abort(); // in a stranger's namespace for good
     }
@@ -216,7 +181,7 @@ void diag_learn(struct diag *diag, int sock, uint64_t netns)
         return;
     space->netns = netns;
     space->refs = 1;
-    space->netlink = netns == diag->own_netns ? open_netlink() : open_elsewhere(sock);
+    space->netlink = netns == diag->own_netns ? sockdiag_open() : open_elsewhere(sock);
     list_add_tail(&diag->spaces, &space->link);
 }
 
