@@ -208,7 +208,8 @@ const struct option policy_schema[OPT_COUNT] = {
          .max = INT64_C(1) << 40,
          .preset = {[POLICY_LATENCY] = 1, [POLICY_BALANCED] = 16 << 10, [POLICY_QUIET] = 64 << 10},
          .text = "Number of bytes, both directions together, that a "
-                 "connection must have carried before it is moved to a lane. "
+                 "connection must have carried before it is moved to a lane; "
+                 "each call on it counts as 256 bytes more. "
                  "Keeps short connections from paying for a move: unless it is 0, "
                  "the first dozen calls on a connection, or its first 4 KiB, never move it."},
     [OPT_AFTER_MS] = {.name = "after_ms",

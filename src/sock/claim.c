@@ -158,25 +158,30 @@ static uint64_t carried(const struct conn *c)
            atomic_load_explicit(rx, memory_order_relaxed);
 }
 
-bool conn_is_early(struct conn *c, uint8_t calls, uint32_t patience_bytes)
+bool conn_is_early(struct conn *c, uint32_t calls, uint64_t patience_bytes)
 {
-    uint8_t uses = atomic_load_explicit(&c->uses, memory_order_relaxed);
+    uint32_t uses = atomic_load_explicit(&c->uses, memory_order_relaxed);
 
-    if (!patience_bytes || uses >= calls || carried(c) >= EARLY_BYTES)
+    if (!patience_bytes)
         return false;
-    atomic_store_explicit(&c->uses, (uint8_t)(uses + 1), memory_order_relaxed);
-    return true;
+    atomic_store_explicit(&c->uses, uses + 1, memory_order_relaxed);
+    return uses < calls && carried(c) < EARLY_BYTES;
+}
+
+// A call costs TCP something whatever it carries, so small messages count for more than their
+// bytes.
+static uint64_t spent(const struct conn *c)
+{
+    return carried(c) + CALL_BYTES * atomic_load_explicit(&c->uses, memory_order_relaxed);
 }
 
 static bool due(struct conn *c)
 {
-    uint64_t bytes = carried(c);
-
     if (c->rule.action == POLICY_REQUIRE)
         return true;
-    if (conn_is_early(c, EARLY_TO_CLAIM, c->rule.after_bytes))
+    if (conn_is_early(c, EARLY_TO_CLAIM, c->rule.after_bytes) || !carried(c))
         return false;
-    return bytes && bytes >= c->rule.after_bytes &&
+    return spent(c) >= c->rule.after_bytes &&
            (!c->rule.after_ms || clock_now_ns() - c->made_ns >= c->rule.after_ms * NS_PER_MS);
 }
 

@@ -33,9 +33,9 @@ struct conn {
         64) _Atomic uint32_t users; // threads inside a call on it (counted when there are threads)
     _Atomic uint32_t fds;           // fd numbers of this process
     _Atomic uint32_t early;  // as end.rx_raw and tx_raw, for who came before there was an end
+    _Atomic uint32_t uses;   // calls until it is claimed (conn_is_early)
     _Atomic uint8_t stage;   // enum conn_stage
     uint8_t role;            // enum policy_role
-    _Atomic uint8_t uses;    // calls, while it is early (conn_is_early)
     bool nonblock;           // O_NONBLOCK before there is an end to note it in
     bool live;               // taken from the pool and not given back; under self.lock
     bool registered;         // shuntd counts this process among the channel's holders

@@ -15,8 +15,12 @@ void conn_reason(struct conn *c, const char *reason);
 #define EARLY_TO_CLAIM  12
 #define EARLY_BYTES     4096
 
+// What a call counts for in after_bytes, besides what it carries: a move has paid for itself after
+// about thirty requests and replies, however small.
+#define CALL_BYTES 256
+
 // Is one more call among the first ones of c? Never where nothing is to be carried first.
-bool conn_is_early(struct conn *c, uint8_t calls, uint32_t patience_bytes);
+bool conn_is_early(struct conn *c, uint32_t calls, uint64_t patience_bytes);
 
 // A hopeful connection is claimed when it has carried enough, or at once. Inside.
 void conn_claim(struct conn *c, int fd, bool at_once);
