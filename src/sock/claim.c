@@ -21,7 +21,6 @@
 
 struct sock_self self;
 static struct list claims[BUCKETS]; // of conn.claimed, by cookie, under self.lock
-static bool announce;               // a forked child that has not shown its chunks yet
 
 static struct list *bucket(uint64_t cookie)
 {
@@ -197,6 +196,18 @@ static void stay(struct conn *c)
     }
 }
 
+void conn_show(struct conn *c)
+{
+    sock_lock(&self.lock, false);
+    if (self.unshown) {
+        end_announce();
+        cm_poll(self.cm); // which tells what a fork has left untold
+    }
+    self.unshown = false;
+    c->end->rec.pid = self.pid;
+    sock_unlock(&self.lock, false);
+}
+
 // Under self.lock.
 static void claim(struct conn *c, int fd)
 {
@@ -219,9 +230,9 @@ static void claim(struct conn *c, int fd)
         return;
     }
     opts_mirror(c->end, fd);
-    if (announce)
+    if (self.unshown)
         end_announce();
-    announce = false;
+    self.unshown = false;
     c->cookie = wish.cookie = c->end->rec.cookie = sys_cookie(fd);
     c->end->rec.pid = self.pid;
     c->stage = CONN_CLAIMED;
@@ -454,7 +465,7 @@ void self_start(const struct policy *policy)
 void self_forked(void)
 {
     self.pid = sys_getpid();
-    announce = true;
+    self.unshown = true;
     cm_forked(self.cm);
     cm_wire_forked();
 }

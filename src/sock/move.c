@@ -405,6 +405,8 @@ static void advance_mapped(struct conn *c, int fd)
 {
     struct sock_end *e = c->end;
 
+    if (unlikely(self.unshown))
+        conn_show(c);
     if (unlikely(!c->carrier->twin)) {
         wire_advance(c, fd);
         return;

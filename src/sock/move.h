@@ -22,6 +22,10 @@ void conn_reason(struct conn *c, const char *reason);
 // Is one more call among the first ones of c? Never where nothing is to be carried first.
 bool conn_is_early(struct conn *c, uint32_t calls, uint64_t patience_bytes);
 
+// The first use of c, which is mapped, in a forked child or a new program: shuntd is shown where
+// its counters are, as whoever has shown it before may be gone. Inside.
+void conn_show(struct conn *c);
+
 // A hopeful connection is claimed when it has carried enough, or at once. Inside.
 void conn_claim(struct conn *c, int fd, bool at_once);
 

@@ -15,7 +15,8 @@ struct sock_self {
     char program[64];
     char exe[256];
     int pid;
-    bool off; // setuid, or asked to do nothing: everything passes through
+    bool off;     // setuid, or asked to do nothing: everything passes through
+    bool unshown; // ends that came from another process were not shown to shuntd yet
 };
 
 extern struct sock_self self;

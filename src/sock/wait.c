@@ -9,6 +9,7 @@
 #include "sock/mirror.h"
 #include "sock/move.h"
 #include "sock/real.h"
+#include "sock/self.h"
 
 #include <sys/ioctl.h>
 
@@ -313,6 +314,11 @@ int conn_wait(struct conn *c, int fd, short events, struct conn_call *call)
     struct pump_sleep pumped;
     int err = 0;
 
+    if (unlikely(self.unshown)) {
+        sock_enter();
+        conn_show(c);
+        sock_leave();
+    }
     begin(call);
     if (spin(c, fd, events, call)) {
         atomic_fetch_add_explicit(&c->end->rec.waits_spin, 1, memory_order_relaxed);

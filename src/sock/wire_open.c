@@ -532,6 +532,7 @@ static int adopt_locked(struct conn *c, int fd, struct chan *chan, int chunk_fd,
     c->ring_lane = SHUNT_LANE_TCP;
     c->family = (uint8_t)c->end->rec.local.sa.sa_family;
     c->nonblock = sys_fcntl(fd, F_GETFL, 0) & O_NONBLOCK;
+    self.unshown = true;
     fdtab_set(c->chan.bell, FD_OWN, NULL);
     conn_ask(c, &c->end->rec.local, &c->end->rec.remote);
     return 0;
