@@ -201,11 +201,17 @@ def main():
         with rig.Shunt(f'tcp = {{ queue = "{queue}"; }};\n' + rig.WIRE) as shunt:
             echoes, streams = pair(shunt)
             on_tcp(tap, shunt, streams)
-            tap.ok(attack(seed, tuples(shunt)), f"{queue}: {FRAMES} hostile frames are sent")
+            aims = tuples(shunt)
+            tap.ok(len(aims) == 2 and attack(seed, aims),
+                   f"{queue}: {FRAMES} hostile frames are sent to both") or tap.note(aims)
             tap.ok(all(stream.goes_on() for stream in streams), f"{queue}: both streams go on") \
                 or tap.note(" and ".join(stream.last for stream in streams))
             besides(tap)
             tap.ok(all(stream.goes_on() for stream in streams), f"{queue}: and still do")
+            rig.run("ip", "neighbour", "flush", "dev", "wire0")
+            rig.run("ip", "-n", "peer", "neighbour", "flush", "dev", "wire1")
+            tap.ok(all(stream.goes_on() for stream in streams),
+                   f"{queue}: and when the neighbours are forgotten")
             end_all(echoes, streams)
     tap.end()
 

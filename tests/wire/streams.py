@@ -61,23 +61,30 @@ def start(command, until):
     return process
 
 
-def pair(shunt):
+IP4 = (rig.HERE, rig.PEER, "0.0.0.0")
+IP6 = (rig.HERE6, rig.PEER6, "::")
+
+
+def pair(shunt, addresses=IP4):
     """Two echoes, and a stream each: ours out, and the peer's in."""
+    here, peer, everywhere = addresses
     out, back = next(PORTS), next(PORTS)
     ours, theirs = shunt.env(), rig.plain_env()
     echoes = [
-        start(([*rig.IN_PEER, *ACTOR, "serve-echo", rig.PEER, out], theirs), "listening"),
-        start((shunt.command([*ACTOR, "serve-echo", "0.0.0.0", back]), ours), "listening")]
+        start(([*rig.IN_PEER, *ACTOR, "serve-echo", peer, out], theirs), "listening"),
+        start((shunt.command([*ACTOR, "serve-echo", everywhere, back]), ours), "listening")]
     streams = [
-        Stream(shunt.command([*ACTOR, "client-steady", rig.PEER, out, BLOCK]), ours),
-        Stream([*rig.IN_PEER, *ACTOR, "client-steady", rig.HERE, back, BLOCK], theirs)]
+        Stream(shunt.command([*ACTOR, "client-steady", peer, out, BLOCK]), ours),
+        Stream([*rig.IN_PEER, *ACTOR, "client-steady", here, back, BLOCK], theirs)]
     return echoes, streams
 
 
 def on_tcp(tap, shunt, streams):
-    lanes = {c["lane_tx"] for c in shunt.stat()["connections"]}
-    tap.ok(streams[0].lane == "connected tcp" and lanes == {"tcp"}, "both are on lane tcp") \
-        or tap.note(f"{streams[0].lane}, {lanes}")
+    """`shunt stat` has them all, those in the echo's children, too."""
+    good = all(stream.goes_on() for stream in streams)
+    lanes = [(c["lane_tx"], c["lane_rx"]) for c in shunt.stat()["connections"]]
+    tap.ok(good and lanes == [("tcp", "tcp")] * len(streams), "all streams are on lane tcp") \
+        or tap.note(f"{[stream.last for stream in streams]}, {lanes}")
 
 
 def end_all(echoes, streams):
