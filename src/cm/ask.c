@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "cm/ask.h"
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/util.h"
 #include "cm/packet.h"
 #include "cm/place.h"
+#include "cm/uplink.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -19,35 +19,18 @@ static struct packet answer;
 static int receive(int sock, uint64_t deadline_ns)
 {
     for (;;) {
-        struct pollfd pfd = {sock, POLLIN, 0};
         int err = packet_recv(sock, &answer);
-        uint64_t now = clock_now_ns();
 
         packet_close_fds(&answer);
-        if (err != -EAGAIN)
-            return err == -ECONNRESET ? -EPIPE : err;
-        if (now >= deadline_ns)
-            return -ETIMEDOUT;
-        poll(&pfd, 1, (int)((deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS));
+        if (err == -EAGAIN && !(err = packet_wait(sock, POLLIN, deadline_ns)))
+            continue;
+        return err == -ECONNRESET ? -EPIPE : err;
     }
-}
-
-static int say_hello(int sock)
-{
-    static char name[] = "shunt";
-    Ctl__Hello hello = CTL__HELLO__INIT;
-    Ctl__Envelope msg;
-
-    hello.version = PACKET_VERSION;
-    hello.pid = getpid();
-    hello.program = name;
-    PACKET_INIT(&msg, HELLO, hello, &hello);
-    return packet_send(sock, &msg, NULL, 0);
 }
 
 static int be_welcomed(int sock, uint64_t deadline_ns, char why[ASK_WHY_BYTES])
 {
-    int err = say_hello(sock);
+    int err = uplink_hello(sock);
 
     if (!err)
         err = receive(sock, deadline_ns);

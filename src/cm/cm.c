@@ -16,9 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 
-#define RETRY_NS      NS_PER_S
 #define LOOK_FRESH_NS (20 * NS_PER_US)
 #define LOOK_NS       (10 * NS_PER_MS)
 #define STUCK_NS      (100 * NS_PER_MS) // shuntd leaves our packets unread so long: claim no more
@@ -33,29 +31,21 @@ static _Atomic uint32_t *own_page(struct cm *cm)
     return at == MAP_FAILED ? &cm->no_page : at;
 }
 
-struct cm *cm_init(const char *program, const char *daemon_socket, const struct cm_events *events)
+struct cm *cm_init(const char *daemon_socket, const struct cm_events *events)
 {
     struct cm *cm = &the_cm;
 
-    cm->sock = -1;
+    cm->up = (struct uplink){.sock = -1, .daemon_socket = daemon_socket};
     cm->look_ns = CLOCK_NEVER;
     if (!cm->spinners)
         cm->spinners = own_page(cm);
     cm->own_spinners = &cm->no_slot;
     cm->events = events;
     place_remember();
-    cm->daemon_socket = daemon_socket;
-    snprintf(cm->program, sizeof cm->program, "%s", program);
     return cm;
 }
 
 // ---- the connection ----
-
-// The program may have closed our socket and made another file of that number.
-static bool sock_is_ours(const struct cm *cm)
-{
-    return sys_cookie(cm->sock) == cm->sock_cookie;
-}
 
 static void refuse_all(struct cm *cm)
 {
@@ -75,11 +65,8 @@ static void refuse_all(struct cm *cm)
 
 void manager_lost(struct cm *cm, const char *why)
 {
-    if (cm->sock >= 0 && sock_is_ours(cm))
-        sys_close(cm->sock);
-    cm->sock = -1;
+    uplink_close(&cm->up);
     cm->own_spinners = &cm->no_slot;
-    cm->retry_ns = clock_now_ns() + RETRY_NS;
     cm->stuck_ns = 0;
     cookies_fini(&cm->drops);
     snprintf(cm->why, sizeof cm->why, "%s", why);
@@ -107,26 +94,14 @@ static int sent(struct cm *cm, int err)
         return err;
     if (!cm->receiving)
         manager_receive(cm);
-    if (cm->sock >= 0)
+    if (cm->up.sock >= 0)
         manager_lost_err(cm, err);
     return err;
 }
 
 static int send_msg(struct cm *cm, const Ctl__Envelope *msg, const int *fds, int n_fds)
 {
-    return sent(cm, packet_send(cm->sock, msg, fds, n_fds));
-}
-
-static int say_hello(struct cm *cm)
-{
-    Ctl__Hello hello = CTL__HELLO__INIT;
-    Ctl__Envelope msg;
-
-    hello.version = PACKET_VERSION;
-    hello.pid = sys_getpid();
-    hello.program = cm->program;
-    PACKET_INIT(&msg, HELLO, hello, &hello);
-    return send_msg(cm, &msg, NULL, 0);
+    return sent(cm, packet_send(cm->up.sock, msg, fds, n_fds));
 }
 
 static void no_connection(struct cm *cm, int err)
@@ -143,25 +118,22 @@ static void no_connection(struct cm *cm, int err)
 // True if there is a connection now.
 static bool connected(struct cm *cm)
 {
-    int sock;
+    int err;
 
-    if (cm->sock >= 0) {
-        if (sock_is_ours(cm))
-            return true;
+    if (uplink_is_ours(&cm->up))
+        return true;
+    if (cm->up.sock >= 0)
         manager_lost(cm, "the program closed the connection to shuntd");
-    }
-    if (clock_now_ns() < cm->retry_ns)
+    err = uplink_open(&cm->up);
+    if (err == -ENOTCONN)
         return false;
-    sock = place_connect_any(cm->daemon_socket);
-    if (sock < 0) {
-        no_connection(cm, sock);
+    if (err) {
+        no_connection(cm, err);
         return false;
     }
-    cm->sock = cm_fd_up(sock);
-    cm->sock_cookie = sys_cookie(cm->sock);
     cm->chunks_due = cm->n_chunks > 0;
-    say_hello(cm);
-    return cm->sock >= 0;
+    sent(cm, uplink_hello(cm->up.sock));
+    return cm->up.sock >= 0;
 }
 
 // ---- chunks and drops: what may wait ----
@@ -216,7 +188,7 @@ static void tell_drops(struct cm *cm)
     struct cookies drops;
 
     cookies_take(&cm->drops, &drops);
-    for (size_t i = 0; i < drops.slots && cm->sock >= 0; i++)
+    for (size_t i = 0; i < drops.slots && cm->up.sock >= 0; i++)
         if (drops.slot[i] && tell_drop(cm, drops.slot[i]))
             cookies_add(&cm->drops, drops.slot[i]);
     cookies_fini(&drops);
@@ -226,16 +198,16 @@ static void flush(struct cm *cm)
 {
     if (cm->chunks_due)
         tell_chunks(cm);
-    if (cm->sock >= 0 && cm->drops.used)
+    if (cm->up.sock >= 0 && cm->drops.used)
         tell_drops(cm);
 }
 
 static void set_look(struct cm *cm, uint64_t now)
 {
-    if (cm->sock >= 0)
+    if (cm->up.sock >= 0)
         cm->look_ns = now + (now < cm->fresh_ns && cm_busy(cm) ? LOOK_FRESH_NS : LOOK_NS);
     else
-        cm->look_ns = cm->n_chunks ? MAX(cm->retry_ns, now) : CLOCK_NEVER;
+        cm->look_ns = cm->n_chunks ? MAX(cm->up.retry_ns, now) : CLOCK_NEVER;
 }
 
 static void look(struct cm *cm)
@@ -251,14 +223,12 @@ static void look(struct cm *cm)
 
 void cm_forked(struct cm *cm)
 {
-    if (cm->sock >= 0 && sock_is_ours(cm))
-        sys_close(cm->sock);
-    cm->sock = -1;
+    uplink_forget(&cm->up);
     cookies_fini(&cm->claims);
     cookies_fini(&cm->drops);
     cookies_fini(&cm->mirrors);
     cm->own_spinners = &cm->no_slot; // the parent's is not ours
-    cm->retry_ns = cm->stuck_ns = 0;
+    cm->stuck_ns = 0;
     cm->question.kind = ASK_NOTHING;
     for (int i = 0; i < cm->n_chunks; i++)
         cm->chunks[i].told = false;
@@ -300,7 +270,7 @@ void cm_chunk_gone(struct cm *cm, int memfd)
     chunk.id = (uint32_t)memfd;
     chunk.gone = true;
     PACKET_INIT(&msg, CHUNK, chunk, &chunk);
-    if (k->told && cm->sock >= 0 && sock_is_ours(cm))
+    if (k->told && uplink_is_ours(&cm->up))
         send_msg(cm, &msg, NULL, 0);
     forget_chunk(cm, (int)(k - cm->chunks));
 }
@@ -310,7 +280,7 @@ static bool stuck(struct cm *cm, uint64_t now)
 {
     int unread = 0;
 
-    if (sys_ioctl(cm->sock, SIOCOUTQ, &unread) || !unread)
+    if (sys_ioctl(cm->up.sock, SIOCOUTQ, &unread) || !unread)
         cm->stuck_ns = 0;
     else if (!cm->stuck_ns)
         cm->stuck_ns = now;
@@ -357,7 +327,7 @@ static const char *claim(struct cm *cm, int sock, const struct cm_wish *wish, ui
         return "shuntd does not answer";
     cm_chunk(cm, wish->chunk_fd);
     flush(cm);
-    if (cm->sock < 0)
+    if (cm->up.sock < 0)
         return cm->why;
     if (cookies_add(&cm->claims, wish->cookie))
         return "out of memory";
@@ -374,7 +344,7 @@ void cm_claim(struct cm *cm, int sock, const struct cm_wish *wish)
     const char *why = claim(cm, sock, wish, now);
 
     if (why) {
-        cm->events->refused(cm->events->arg, wish->cookie, why, cm->sock >= 0);
+        cm->events->refused(cm->events->arg, wish->cookie, why, cm->up.sock >= 0);
         return;
     }
     cm->fresh_ns = now + FRESH_NS;
@@ -385,9 +355,9 @@ void cm_drop(struct cm *cm, uint64_t cookie)
 {
     cookies_del(&cm->claims, cookie);
     cookies_del(&cm->mirrors, cookie);
-    if (cm->sock < 0 || !sock_is_ours(cm))
+    if (!uplink_is_ours(&cm->up))
         return; // shuntd forgot it with the connection
-    if (tell_drop(cm, cookie) && cm->sock >= 0 && !cookies_add(&cm->drops, cookie))
+    if (tell_drop(cm, cookie) && cm->up.sock >= 0 && !cookies_add(&cm->drops, cookie))
         cm->look_ns = 0;
 }
 
@@ -404,7 +374,7 @@ int cm_relay(struct cm *cm, uint64_t cookie, const void *bytes, size_t n)
     relay.cookie = cookie;
     relay.payload = (ProtobufCBinaryData){n, (uint8_t *)(uintptr_t)bytes};
     PACKET_INIT(&msg, RELAY, relay, &relay);
-    err = packet_send_bytes(cm->sock, cm->relay, ctl__envelope__pack(&msg, cm->relay), NULL, 0);
+    err = packet_send_bytes(cm->up.sock, cm->relay, ctl__envelope__pack(&msg, cm->relay), NULL, 0);
     cm->fresh_ns = clock_now_ns() + FRESH_NS;
     cm->look_ns = MIN(cm->look_ns, cm->fresh_ns - FRESH_NS + LOOK_FRESH_NS);
     return sent(cm, err);
@@ -421,17 +391,6 @@ bool cm_busy(const struct cm *cm)
     return cm->claims.used > 0 || cm->mirrors.used > 0;
 }
 
-// Sleeps until the socket is ready for events. 0 or -ETIMEDOUT.
-static int sleep_until(struct cm *cm, short events, uint64_t deadline_ns)
-{
-    struct pollfd pfd = {cm->sock, events, 0};
-    uint64_t now = clock_now_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
-    struct timespec ts = {(time_t)(left / NS_PER_S), (long)(left % NS_PER_S)};
-    long ret = sys_call(SYS_ppoll, &pfd, 1, deadline_ns == CLOCK_NEVER ? NULL : &ts, NULL, 8);
-
-    return ret == 0 && left == 0 ? -ETIMEDOUT : 0;
-}
-
 int cm_await(struct cm *cm, uint64_t deadline_ns)
 {
     int err;
@@ -439,9 +398,9 @@ int cm_await(struct cm *cm, uint64_t deadline_ns)
     if (!connected(cm))
         return -ENOTCONN;
     flush(cm);
-    if (cm->sock < 0)
+    if (cm->up.sock < 0)
         return -ENOTCONN;
-    err = sleep_until(cm, POLLIN, deadline_ns);
+    err = packet_wait(cm->up.sock, POLLIN, deadline_ns);
     look(cm);
     return err;
 }
@@ -456,18 +415,18 @@ static int ask(struct cm *cm, const Ctl__Envelope *msg, const int *fd, uint64_t 
         return -ETIMEDOUT;
     q->answer = -EINPROGRESS;
     flush(cm);
-    while (cm->sock >= 0 && (err = send_msg(cm, msg, fd, fd ? 1 : 0)) == -EAGAIN) {
+    while (cm->up.sock >= 0 && (err = send_msg(cm, msg, fd, fd ? 1 : 0)) == -EAGAIN) {
         manager_receive(cm);
-        if (cm->sock >= 0 && sleep_until(cm, POLLOUT, deadline_ns))
+        if (cm->up.sock >= 0 && packet_wait(cm->up.sock, POLLOUT, deadline_ns))
             return -ETIMEDOUT;
     }
-    if (err && cm->sock >= 0)
+    if (err && cm->up.sock >= 0)
         return err;
-    while (cm->sock >= 0) {
+    while (cm->up.sock >= 0) {
         manager_receive(cm);
         if (q->answer != -EINPROGRESS)
             return q->answer;
-        if (cm->sock >= 0 && sleep_until(cm, POLLIN, deadline_ns))
+        if (cm->up.sock >= 0 && packet_wait(cm->up.sock, POLLIN, deadline_ns))
             return -ETIMEDOUT;
     }
     return -ENOTCONN;
@@ -563,13 +522,12 @@ _Atomic(_Atomic uint32_t *) *cm_own_spinners(struct cm *cm)
 
 bool cm_owns_fd(const struct cm *cm, int fd)
 {
-    return fd >= 0 && fd == cm->sock;
+    return uplink_owns_fd(&cm->up, fd);
 }
 
 void cm_moved(struct cm *cm, int oldfd, int newfd)
 {
-    if (cm->sock == oldfd)
-        cm->sock = newfd;
+    uplink_moved(&cm->up, oldfd, newfd);
     for (int i = 0; i < cm->n_chunks; i++)
         if (cm->chunks[i].fd == oldfd)
             cm->chunks[i].fd = newfd;

@@ -77,8 +77,8 @@ struct cm_events {
 struct cm;
 
 // Makes no connection to shuntd yet. daemon_socket: of shunt.conf, NULL for none (see cm/place.h);
-// it must outlive the process. Never fails; the struct is static inside cm (one a process).
-struct cm *cm_init(const char *program, const char *daemon_socket, const struct cm_events *events);
+// it must last. Never fails; the struct is static inside cm (one a process).
+struct cm *cm_init(const char *daemon_socket, const struct cm_events *events);
 
 // In a forked child, before anything else: forgets the parent's connection and claims.
 void cm_forked(struct cm *cm);

@@ -241,8 +241,8 @@ static void dispatch(struct cm *cm, const Ctl__Envelope *msg)
 void manager_receive(struct cm *cm)
 {
     cm->receiving = true;
-    while (cm->sock >= 0) {
-        int err = packet_recv(cm->sock, &cm->packet);
+    while (cm->up.sock >= 0) {
+        int err = packet_recv(cm->up.sock, &cm->packet);
 
         if (err == -EAGAIN)
             break;

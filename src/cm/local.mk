@@ -10,6 +10,7 @@ libcm_la_SOURCES = \
 	src/cm/iface.h src/cm/iface.c \
 	src/cm/packet.h src/cm/packet.c \
 	src/cm/place.h src/cm/place.c \
+	src/cm/uplink.h src/cm/uplink.c \
 	src/cm/parts.h src/cm/parts.c \
 	src/cm/accepted.h src/cm/wire.h src/cm/wire.c
 libcm_la_CFLAGS = $(AM_CFLAGS) $(PROTOBUF_C_CFLAGS)

@@ -8,6 +8,7 @@
 #include "cm/cm.h"
 #include "cm/cookies.h"
 #include "cm/packet.h"
+#include "cm/uplink.h"
 
 #include <sys/types.h>
 
@@ -31,12 +32,10 @@ struct question {
 };
 
 struct cm {
-    int sock;             // -1: no connection
-    uint64_t sock_cookie; // tells that sock is still ours
-    uint64_t look_ns;     // nothing is due before
-    uint64_t fresh_ns;    // look often until then
-    uint64_t retry_ns;    // connect no sooner
-    uint64_t stuck_ns;    // since when shuntd has left packets unread; 0: it has not
+    struct uplink up;
+    uint64_t look_ns;  // nothing is due before
+    uint64_t fresh_ns; // look often until then
+    uint64_t stuck_ns; // since when shuntd has left packets unread; 0: it has not
     struct cookies claims, drops;
     struct cookies mirrors; // sides of mirrored channels, until dropped or told gone
     struct told_chunk chunks[CHUNKS];
@@ -49,9 +48,7 @@ struct cm {
     _Atomic(_Atomic uint32_t *) own_spinners; // in it, or no_slot
     _Atomic uint32_t no_page, no_slot;
     const struct cm_events *events;
-    const char *daemon_socket; // of shunt.conf, or NULL
-    char why[96];              // there is no connection
-    char program[32];
+    char why[96]; // there is no connection
     struct packet packet;
     uint8_t relay[PACKET_RELAY_BYTES]; // the one that is being sent
 };

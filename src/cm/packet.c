@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "cm/packet.h"
 
+#include "base/clock.h"
 #include "base/sys.h"
 #include "base/util.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 union control {
     struct cmsghdr hdr;
@@ -112,6 +115,16 @@ int packet_recv(int sock, struct packet *p)
     if (n == 0)
         return -EPIPE;
     return mh.msg_flags & MSG_TRUNC ? -EBADMSG : packet_unpack(p, (size_t)n);
+}
+
+int packet_wait(int sock, short events, uint64_t deadline_ns)
+{
+    struct pollfd pfd = {sock, events, 0};
+    uint64_t now = clock_now_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
+    struct timespec ts = {(time_t)(left / NS_PER_S), (long)(left % NS_PER_S)};
+    long n = sys_call(SYS_ppoll, &pfd, 1, deadline_ns == CLOCK_NEVER ? NULL : &ts, NULL, 8);
+
+    return n == 0 && left == 0 ? -ETIMEDOUT : 0;
 }
 
 int packet_take(struct packet *p, int i)

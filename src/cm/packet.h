@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // One message of proto/control.proto with its file descriptors, to and from a unix socket.
 //
-// Both ends use this. Nothing here allocates by malloc, blocks, or sets errno, and all calls into
-// the kernel are made by number: it works inside a preloaded library.
+// Both ends use this. Nothing here allocates by malloc, sets errno, or blocks, packet_wait() apart,
+// and all calls into the kernel are made by number: it works inside a preloaded library.
 #ifndef SHUNT_CM_PACKET_H
 #define SHUNT_CM_PACKET_H
 
@@ -45,6 +45,10 @@ int packet_send_bytes(int sock, const uint8_t *bytes, size_t n_bytes, const int 
 // (no message). In every case the fds that came are close-on-exec and the caller's: it takes them
 // with packet_take() and closes the rest with packet_close_fds().
 int packet_recv(int sock, struct packet *p);
+
+// Sleeps until sock is ready for events (POLLIN, POLLOUT), a signal has come, or deadline_ns
+// (CLOCK_NEVER: none). 0; -ETIMEDOUT once the deadline has passed.
+int packet_wait(int sock, short events, uint64_t deadline_ns);
 
 // Unpacks what stands in p->bytes. 0 or -EBADMSG. What packet_recv() ends with; also for tests.
 int packet_unpack(struct packet *p, size_t n_bytes);

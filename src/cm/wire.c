@@ -9,7 +9,7 @@
 #include "cm/accepted.h"
 #include "cm/cm.h"
 #include "cm/packet.h"
-#include "cm/place.h"
+#include "cm/uplink.h"
 #include "lane/tcp.h"
 
 #include <arpa/inet.h>
@@ -20,7 +20,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define RETRY_NS   NS_PER_S // between two tries to find a shuntd
 #define STACKS_MAX 8
 
 _Static_assert(CM_WIRE_CORK == (int)TCP_SET_CORK && CM_WIRE_TOS == (int)TCP_SET_TOS &&
@@ -38,47 +37,27 @@ struct arrival {
 };
 
 static struct {
-    int sock; // -1: none
-    uint64_t sock_cookie, retry_ns;
-    const char *daemon_socket; // of shunt.conf, or NULL
-    char program[32];
+    struct uplink up;
     struct packet packet;
     struct arrival arrival;
-} wire = {.sock = -1};
+} wire = {.up.sock = -1};
 
-void cm_wire_init(const char *program, const char *daemon_socket)
+void cm_wire_init(const char *daemon_socket)
 {
-    wire.daemon_socket = daemon_socket;
-    snprintf(wire.program, sizeof wire.program, "%s", program);
+    wire.up.daemon_socket = daemon_socket;
 }
 
 // ---- the connection ----
 
-static bool sock_is_ours(void)
-{
-    return wire.sock >= 0 && sys_cookie(wire.sock) == wire.sock_cookie;
-}
-
-static void hang_up(void)
-{
-    if (sock_is_ours())
-        sys_close(wire.sock);
-    wire.sock = -1;
-    wire.retry_ns = clock_now_ns() + RETRY_NS;
-}
-
 void cm_wire_forked(void)
 {
-    if (sock_is_ours())
-        sys_close(wire.sock);
-    wire.sock = -1;
-    wire.retry_ns = 0;
+    uplink_forget(&wire.up);
     tcp_lane_forked();
 }
 
 bool cm_wire_owns_fd(int fd)
 {
-    return fd >= 0 && (fd == wire.sock || tcp_lane_owns_fd(fd));
+    return fd >= 0 && (uplink_owns_fd(&wire.up, fd) || tcp_lane_owns_fd(fd));
 }
 
 bool cm_wire_is_fixed(int fd)
@@ -88,39 +67,17 @@ bool cm_wire_is_fixed(int fd)
 
 void cm_wire_moved(int oldfd, int newfd)
 {
-    if (wire.sock == oldfd)
-        wire.sock = newfd;
-}
-
-static int say_hello(void)
-{
-    Ctl__Hello hello = CTL__HELLO__INIT;
-    Ctl__Envelope msg;
-
-    hello.version = PACKET_VERSION;
-    hello.pid = sys_getpid();
-    hello.program = wire.program;
-    PACKET_INIT(&msg, HELLO, hello, &hello);
-    return packet_send(wire.sock, &msg, NULL, 0);
+    uplink_moved(&wire.up, oldfd, newfd);
 }
 
 static int be_connected(void)
 {
-    int sock;
+    int err;
 
-    if (sock_is_ours())
+    if (uplink_is_ours(&wire.up))
         return 0;
-    wire.sock = -1;
-    if (clock_now_ns() < wire.retry_ns)
-        return -ENOTCONN;
-    sock = place_connect_any(wire.daemon_socket);
-    if (sock < 0) {
-        wire.retry_ns = clock_now_ns() + RETRY_NS;
-        return sock;
-    }
-    wire.sock = cm_fd_up(sock);
-    wire.sock_cookie = sys_cookie(wire.sock);
-    return say_hello();
+    err = uplink_open(&wire.up);
+    return err ? err : uplink_hello(wire.up.sock);
 }
 
 // ---- stacks ----
@@ -200,17 +157,6 @@ static void on_grant(const Ctl__WireGrant *said)
 
 // ---- questions ----
 
-static int await(uint64_t deadline_ns)
-{
-    uint64_t now_ns = clock_now_ns();
-    uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-    struct timespec ts = {(time_t)(left_ns / NS_PER_S), (long)(left_ns % NS_PER_S)};
-    struct pollfd p = {wire.sock, POLLIN, 0};
-    long n = sys_call(SYS_ppoll, &p, 1, &ts, 0, 8);
-
-    return n > 0 || n == -EINTR ? 0 : -ETIMEDOUT;
-}
-
 static int on_refused(const Ctl__WireRefused *said, char why[CM_WIRE_WHY_BYTES])
 {
     snprintf(why, CM_WIRE_WHY_BYTES, "%s", said->reason);
@@ -221,13 +167,13 @@ static int on_refused(const Ctl__WireRefused *said, char why[CM_WIRE_WHY_BYTES])
 static int answer(uint64_t deadline_ns, char why[CM_WIRE_WHY_BYTES])
 {
     for (;;) {
-        int err = packet_recv(wire.sock, &wire.packet);
+        int err = packet_recv(wire.up.sock, &wire.packet);
         const Ctl__Envelope *msg = wire.packet.msg;
 
-        if (err == -EAGAIN && !await(deadline_ns))
+        if (err == -EAGAIN && !(err = packet_wait(wire.up.sock, POLLIN, deadline_ns)))
             continue;
         if (err)
-            return err == -EAGAIN ? -ETIMEDOUT : err;
+            return err;
         if (msg->body_case == CTL__ENVELOPE__BODY_WIRE_SOCKET)
             return 0;
         if (msg->body_case == CTL__ENVELOPE__BODY_WIRE_REFUSED)
@@ -254,11 +200,11 @@ static int ask(const Ctl__Envelope *msg, const int *fds, int n_fds, uint64_t dea
 
     snprintf(why, CM_WIRE_WHY_BYTES, "no shuntd answers");
     if (!err)
-        err = packet_send(wire.sock, msg, fds, n_fds);
+        err = packet_send(wire.up.sock, msg, fds, n_fds);
     if (!err)
         err = answer(deadline_ns, why);
     if (is_lost(err))
-        hang_up();
+        uplink_close(&wire.up);
     forget_arrival();
     return err;
 }

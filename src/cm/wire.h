@@ -44,7 +44,7 @@ struct cm_wire_options {
 };
 
 // As cm_init().
-void cm_wire_init(const char *program, const char *daemon_socket);
+void cm_wire_init(const char *daemon_socket);
 
 // In a forked child, before anything else.
 void cm_wire_forked(void);

@@ -456,8 +456,8 @@ void self_start(const struct policy *policy)
         list_init(&claims[i]);
     self.policy = policy;
     self.pid = sys_getpid();
-    self.cm = cm_init(self.program, socket, &events);
-    cm_wire_init(self.program, socket);
+    self.cm = cm_init(socket, &events);
+    cm_wire_init(socket);
     // the host's cores, not this process's: what it waits for usually runs on another one
     spin_setup((uint32_t)get_nprocs(), cm_spinners(self.cm), cm_own_spinners(self.cm));
 }

@@ -267,7 +267,7 @@ int main(int argc, char **argv)
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    cm = cm_init("far_client", argc > 1 ? argv[1] : NULL, &events);
+    cm = cm_init(argc > 1 ? argv[1] : NULL, &events);
     for (;;) {
         struct pollfd pfd = {STDIN_FILENO, POLLIN, 0};
         char *end;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/util.h"
 #include "cm/place.h"
+#include "cm/uplink.h"
 #include "shunt/info.h"
 
 #include <errno.h>
@@ -273,17 +274,10 @@ const Ctl__Envelope *raw_recv(int sock)
 
 int raw_client(const struct rig *rig)
 {
-    static char program[] = "by-hand";
-    Ctl__Hello hello = CTL__HELLO__INIT;
     const Ctl__Envelope *answer;
     int sock = raw_connect(rig);
-    Ctl__Envelope msg;
 
-    hello.version = PACKET_VERSION;
-    hello.pid = getpid();
-    hello.program = program;
-    PACKET_INIT(&msg, HELLO, hello, &hello);
-    raw_send(sock, &msg, NULL, 0);
+    assert_int_equal(uplink_hello(sock), 0);
     answer = raw_recv(sock);
     assert_non_null(answer);
     assert_int_equal(answer->body_case, CTL__ENVELOPE__BODY_WELCOME);

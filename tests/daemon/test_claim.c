@@ -40,7 +40,7 @@ static void pass_a_byte(struct chan *from, struct chan *to)
 
 static void both_ends_in_one_process_are_matched(void **state)
 {
-    struct cm *cm = cm_init("test", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
     struct chan a, b;
     int tcp[2];
 
@@ -71,7 +71,7 @@ static void both_ends_in_one_process_are_matched(void **state)
 
 static void shuntd_keeps_no_copy_of_the_socket(void **state)
 {
-    struct cm *cm = cm_init("test", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
     int tcp[2];
     char byte;
 
@@ -110,7 +110,7 @@ static int borrow(struct cm *cm, int sock, int *chunk, uint32_t *slot)
 // The lender is gone when the borrower comes, as in exec(2).
 static void a_lent_end_is_found(void **state)
 {
-    struct cm *cm = cm_init("test", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
     int tcp[2], chunk = chunk_new(), found;
     struct stat mine, theirs;
     uint32_t slot;
@@ -137,7 +137,7 @@ static void a_lent_end_is_found(void **state)
 
 static void what_was_lent_is_forgotten_with_its_socket(void **state)
 {
-    struct cm *cm = cm_init("test", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
     int tcp[2], chunk = chunk_new();
 
     tcp_pair(tcp);
@@ -153,7 +153,7 @@ static void what_was_lent_is_forgotten_with_its_socket(void **state)
 
 static void only_a_shown_chunk_of_a_connected_socket_is_lent(void **state)
 {
-    struct cm *cm = cm_init("test", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
     int tcp[2], found, lone = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int chunk = chunk_new();
     uint32_t slot;

@@ -96,7 +96,7 @@ static void reap(pid_t pid, int pipe)
 // Matches both ends in this process, by two managers' worth of claims on one.
 static struct cm *match(int tcp[2], int chunk)
 {
-    struct cm *cm = cm_init("life", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
 
     tcp_pair(tcp);
     if (chunk >= 0)
@@ -109,7 +109,7 @@ static struct cm *match(int tcp[2], int chunk)
 
 static void claim_one(int pipe, const int *tcp)
 {
-    struct cm *cm = cm_init("child", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
 
     close(tcp[1]);
     rig_claim(cm, tcp[0], -1);
@@ -132,7 +132,7 @@ static void a_killed_process_takes_its_claims_along(void **state)
 
 static void claim_both(int pipe, const int *tcp)
 {
-    struct cm *cm = cm_init("child", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
 
     rig_claim(cm, tcp[0], -1);
     rig_claim(cm, tcp[1], -1);
@@ -173,7 +173,7 @@ static void channels_stay_while_somebody_has_the_socket(void **state)
 
 static void children_attach(int pipe, const int *tcp)
 {
-    struct cm *cm = cm_init("child", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
     struct cm_channel ch;
 
     cm_forked(cm);
@@ -247,7 +247,7 @@ static void attaching_works_after_the_peers_fin(void **state)
 
 static void what_has_no_channel_cannot_be_attached(void **state)
 {
-    struct cm *cm = cm_init("life", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
     struct cm_channel ch;
     int tcp[2];
 
@@ -261,7 +261,7 @@ static void what_has_no_channel_cannot_be_attached(void **state)
 
 static void clients_are_told_apart_from_strangers(void **state)
 {
-    struct cm *cm = cm_init("life", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
     uint64_t deadline = clock_now_ns() + ATTACH_NS;
     int tcp[2], pipe;
     pid_t pid;
@@ -282,7 +282,7 @@ static void clients_are_told_apart_from_strangers(void **state)
 // The second claim of a cookie takes the place of the first, in the same process or another.
 static void the_newest_claim_wins(void **state)
 {
-    struct cm *cm = cm_init("life", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
     int by_hand = raw_client(&rig), tcp[2];
 
     tcp_pair(tcp);
@@ -347,7 +347,7 @@ static void a_claim_is_never_matched_with_an_earlier_connection(void **state)
 // kill -9 at any moment of a client's life leaves nothing behind.
 static void busy_client(int pipe, const int *tcp)
 {
-    struct cm *cm = cm_init("busy", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
 
     write(pipe, "r", 1);
     for (;;) {
@@ -384,7 +384,7 @@ static void claims_are_refused_when_shuntd_is_killed(void **state)
     int tcp[2];
 
     rig_start(&own, NULL);
-    cm = cm_init("life", own.path, &rig_events);
+    cm = cm_init(own.path, &rig_events);
     tcp_pair(tcp);
     rig_claim(cm, tcp[0], -1);
     assert_int_equal(told.n_refused, 0);
@@ -412,7 +412,7 @@ static void who_sees_the_socket_may_end_it(void **state)
 
 static void spin_for_ever(int pipe, const int *tcp)
 {
-    struct cm *cm = cm_init("spinner", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
 
     rig_claim(cm, tcp[0], -1);
     rig_wait_refused(cm, 1);
@@ -423,7 +423,7 @@ static void spin_for_ever(int pipe, const int *tcp)
 // Who is killed while it spins must not keep others from spinning for ever.
 static void a_dead_spinner_is_not_counted(void **state)
 {
-    struct cm *cm = cm_init("life", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
     uint64_t end = clock_now_ns() + ATTACH_NS;
     int tcp[2], none[2], pipe;
     pid_t pid;
@@ -450,7 +450,7 @@ static void a_dead_spinner_is_not_counted(void **state)
 // A program that closes everything, and opens files of its own where our socket was.
 static void a_closed_control_socket_is_noticed(void **state)
 {
-    struct cm *cm = cm_init("life", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
     int tcp[2], n = 0;
 
     tcp_pair(tcp);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/util.h"
+#include "cm/uplink.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,6 @@
 
 static void an_older_or_newer_program_is_refused(void **state)
 {
-    static char name[] = "other";
     struct rig rig;
 
     rig_start(&rig, NULL);
@@ -31,7 +31,6 @@ static void an_older_or_newer_program_is_refused(void **state)
 
         hello.version = (uint32_t)(PACKET_VERSION + d);
         hello.pid = getpid();
-        hello.program = name;
         PACKET_INIT(&msg, HELLO, hello, &hello);
         raw_send(sock, &msg, NULL, 0);
         raw_expect_refused(sock, "shuntd speaks version");
@@ -45,7 +44,6 @@ static void an_older_or_newer_program_is_refused(void **state)
 // A program says Hello and more in one go: the reason reaches it all the same.
 static void the_reason_arrives_before_the_hang_up(void **state)
 {
-    static char name[] = "other";
     struct rig rig;
 
     rig_start(&rig, NULL);
@@ -56,7 +54,6 @@ static void the_reason_arrives_before_the_hang_up(void **state)
 
         tcp_pair(tcp);
         hello.version = PACKET_VERSION + 1;
-        hello.program = name;
         PACKET_INIT(&msg, HELLO, hello, &hello);
         kill(rig.daemon, SIGSTOP);
         raw_send(sock, &msg, NULL, 0);
@@ -90,7 +87,7 @@ static void expect_manager_refuses(const Ctl__Envelope *answer, const char *part
 {
     struct rig rig;
     int listener = false_shuntd(&rig), sock, tcp[2];
-    struct cm *cm = cm_init("limits", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
 
     tcp_pair(tcp);
     rig_claim(cm, tcp[0], -1);
@@ -136,7 +133,7 @@ static void a_shuntd_that_stands_still_is_not_fed(void **state)
 {
     struct rig rig;
     int listener = false_shuntd(&rig), tcp[2];
-    struct cm *cm = cm_init("limits", rig.path, &rig_events);
+    struct cm *cm = cm_init(rig.path, &rig_events);
 
     tcp_pair(tcp);
     rig_claim(cm, tcp[0], -1);
@@ -261,17 +258,10 @@ static void two_thousand_channels(void **state)
 // One more client. False: refused.
 static bool is_welcome(const struct rig *rig, int *sock)
 {
-    static char name[] = "many";
-    Ctl__Hello hello = CTL__HELLO__INIT;
     const Ctl__Envelope *answer;
-    Ctl__Envelope msg;
 
     *sock = raw_connect(rig);
-    hello.version = PACKET_VERSION;
-    hello.pid = getpid();
-    hello.program = name;
-    PACKET_INIT(&msg, HELLO, hello, &hello);
-    packet_send(*sock, &msg, NULL, 0); // refused ones are hung up on already
+    uplink_hello(*sock); // refused ones are hung up on already
     answer = raw_recv(*sock);
     assert_non_null(answer);
     return answer->body_case != CTL__ENVELOPE__BODY_REFUSED;

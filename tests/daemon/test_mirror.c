@@ -34,7 +34,7 @@ static int stop(void **state)
 
 static struct cm *manager(void)
 {
-    return cm_init("mirror", rig.path, &rig_events);
+    return cm_init(rig.path, &rig_events);
 }
 
 // Both ends in this process, by one manager.

@@ -44,7 +44,7 @@ void fake_cm_side(int n)
     side = n;
 }
 
-struct cm *cm_init(const char *program, const char *socket_path, const struct cm_events *events)
+struct cm *cm_init(const char *daemon_socket, const struct cm_events *events)
 {
     manager.events = *events;
     return &manager;
