@@ -28,7 +28,9 @@ static uint64_t align_page(uint64_t n)
     return (n + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 }
 
-uint64_t net_lay_out(struct net *n, uint32_t socks, uint32_t ring_bytes, uint64_t engine_bytes)
+// The layout for these numbers: sets channels_at, channel_bytes, map_bytes, sock_count, ring_bytes
+// of n and returns the engine's offset.
+static uint64_t lay_out(struct net *n, uint32_t socks, uint32_t ring_bytes, uint64_t engine_bytes)
 {
     uint64_t socks_at = align_page(sizeof(struct net_arena));
     uint64_t engine_at = socks_at + align_page(socks * sizeof(struct net_sock));
@@ -86,7 +88,7 @@ static int fill(int fd, const struct net_config *cfg, uint64_t now_ns)
 {
     struct tcp_config tcp = engine_config(cfg);
     struct net lay;
-    uint64_t engine_at = net_lay_out(&lay, cfg->socks, cfg->ring_bytes, tcp_arena_size(&tcp));
+    uint64_t engine_at = lay_out(&lay, cfg->socks, cfg->ring_bytes, tcp_arena_size(&tcp));
     void *mem;
     int err;
 
@@ -145,7 +147,7 @@ static int find_parts(struct net *n)
     if (a->magic != NET_MAGIC || a->version != NET_VERSION ||
         !numbers_are_sane(socks, ring_bytes, engine_bytes))
         return -EPROTO;
-    engine_at = net_lay_out(n, socks, ring_bytes, engine_bytes);
+    engine_at = lay_out(n, socks, ring_bytes, engine_bytes);
     if (n->map_bytes != mapped) {
         n->map_bytes = mapped;
         return -EPROTO;
@@ -242,9 +244,4 @@ const struct net_counters *net_counters(const struct net *n)
 const struct tcp_counters *net_tcp_counters(const struct net *n)
 {
     return tcp_counters(&n->ctx);
-}
-
-const struct queue_caps *net_queue_caps(const struct net *n)
-{
-    return n->queue->caps;
 }

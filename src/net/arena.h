@@ -124,10 +124,6 @@ struct net {
 
 #define net_count(n, what) ((n)->arena->counters.what++)
 
-// The layout for these numbers: sets channels_at, channel_bytes, map_bytes, sock_count, ring_bytes
-// of n and returns the engine's offset.
-uint64_t net_lay_out(struct net *n, uint32_t socks, uint32_t ring_bytes, uint64_t engine_bytes);
-
 // Connections of an engine that serves that many sockets.
 static inline uint32_t net_conns_of(uint32_t socks)
 {
@@ -170,8 +166,6 @@ void net_input(struct net *n, const struct queue_frame *frame);
 void net_sock_serve(struct net *n, uint32_t sock);
 // Tells the engine of paths that have changed.
 void net_paths_changed(struct net *n);
-// What the queue offers on a path with that MTU.
-struct tcp_path net_tcp_path(const struct net *n, uint16_t mtu);
 
 // drive.c: one round of everybody's work; the lock is ours.
 void net_turn(struct net *n, uint64_t now_ns);

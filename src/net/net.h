@@ -214,6 +214,5 @@ struct net_counters {
 
 const struct net_counters *net_counters(const struct net *n);
 const struct tcp_counters *net_tcp_counters(const struct net *n);
-const struct queue_caps *net_queue_caps(const struct net *n);
 
 #endif

@@ -156,7 +156,8 @@ static void host_event(void *self, struct tcp_conn *c, uint32_t events)
     net_touch(n, (uint32_t)sock, events);
 }
 
-struct tcp_path net_tcp_path(const struct net *n, uint16_t mtu)
+// What the queue offers on a path with that MTU.
+static struct tcp_path tcp_path_of(const struct net *n, uint16_t mtu)
 {
     const uint32_t heads = 18 + IP6_HEADER_BYTES + 60; // Ethernet with a tag, IP, TCP with options
     uint32_t super = u64_min(n->queue->caps->super_tx_bytes, UINT16_MAX);
@@ -169,7 +170,7 @@ static void host_path(void *self, const struct tcp_conn *c, struct tcp_path *pat
     struct net *n = self;
     const struct net_hop *hop;
 
-    *path = net_tcp_path(n, net_hop_to(n, &c->tuple.remote, &hop) ? 1280 : hop->mtu);
+    *path = tcp_path_of(n, net_hop_to(n, &c->tuple.remote, &hop) ? 1280 : hop->mtu);
 }
 
 const struct tcp_host net_host = {
@@ -204,7 +205,7 @@ static int open_conn(struct net *n, const struct net_open *o, uint32_t sock)
     if (err)
         return err;
     t.local = hop.source;
-    path = net_tcp_path(n, hop.mtu);
+    path = tcp_path_of(n, hop.mtu);
     err = tcp_create(&n->ctx, n->now_ns, &t, &path, (uint64_t)sock + 1, &c);
     if (err)
         return err;
@@ -403,7 +404,7 @@ void net_paths_changed(struct net *n)
             hop->mtu == n->socks[i].path_mtu)
             continue;
         n->socks[i].path_mtu = hop->mtu;
-        path = net_tcp_path(n, hop->mtu);
+        path = tcp_path_of(n, hop->mtu);
         tcp_path_changed(&n->ctx, n->now_ns, c, &path);
     }
 }

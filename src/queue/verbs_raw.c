@@ -34,7 +34,8 @@ void verbs_port_add(struct verbs_port *p)
     ports = p;
 }
 
-struct verbs_port *verbs_port_find(const struct queue_grant *grant)
+// The port of a grant, of this process; NULL.
+static struct verbs_port *port_find(const struct queue_grant *grant)
 {
     struct verbs_port *p = ports;
 
@@ -82,7 +83,7 @@ void verbs_port_put(struct verbs_port *p)
 
 static int verbs_attach(struct queue **q, const struct queue_grant *grant)
 {
-    struct verbs_port *port = verbs_port_find(grant);
+    struct verbs_port *port = port_find(grant);
     struct verbs_queue *v;
 
     if (!port)

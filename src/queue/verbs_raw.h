@@ -87,9 +87,6 @@ static inline size_t verbs_memory_bytes(const struct verbs_port *p)
 // Ends what open() made, when the last user is gone.
 void verbs_port_put(struct verbs_port *p);
 
-// The port of a grant, of this process; NULL.
-struct verbs_port *verbs_port_find(const struct queue_grant *grant);
-
 // Puts it among those of this process.
 void verbs_port_add(struct verbs_port *p);
 

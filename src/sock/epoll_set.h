@@ -152,12 +152,7 @@ struct epoll_out {
     enum epoll_found how; // for the connections' counters
 };
 
-// What of the program's events is due now; 0: nothing. Reports nothing by itself.
-uint32_t watch_look(struct epoll_watch *w);
-
 void watch_heat(struct epoll_watch *w);
-// Arms the bell and looks once more. True: nothing is due, and the kernel will tell.
-bool watch_park(struct epoll_watch *w);
 // Makes sure that a change that happened outside a wait is noticed by whoever waits.
 void watch_settle(struct epoll_watch *w);
 

@@ -64,7 +64,8 @@ static uint32_t look(struct epoll_watch *w, uint32_t *held, uint64_t *tail)
     return due;
 }
 
-uint32_t watch_look(struct epoll_watch *w)
+// What of the program's events is due now; 0: nothing. Reports nothing by itself.
+static uint32_t due_now(struct epoll_watch *w)
 {
     uint64_t tail;
     uint32_t held;
@@ -111,13 +112,14 @@ static bool arm(struct epoll_watch *w)
     do {
         tx = out && w->blocked;
         conn_arm(w->conn, rx, tx);
-        if (watch_look(w))
+        if (due_now(w))
             return false;
     } while (tx != (out && w->blocked));
     return true;
 }
 
-bool watch_park(struct epoll_watch *w)
+// Arms the bell and looks once more. True: nothing is due, and the kernel will tell.
+static bool park(struct epoll_watch *w)
 {
     if (!watch_disabled(w) && (!conn_ready(w->conn) || !arm(w)))
         return false;
@@ -130,7 +132,7 @@ void watch_settle(struct epoll_watch *w)
     struct epoll_set *s = w->set;
 
     watch_heat(w);
-    if ((s->sleepers || s->exposed) && !watch_park(w))
+    if ((s->sleepers || s->exposed) && !park(w))
         set_kick(s);
 }
 
@@ -162,7 +164,7 @@ void set_walk(struct epoll_set *s, struct epoll_out *out, int limit, bool first)
             w->told_tail = tail;
             report(w, due, out);
         } else if (first && ++w->idle >= IDLE_WAITS) {
-            watch_park(w);
+            park(w);
         }
     }
     if (it != &s->hot && it != s->hot.next)
@@ -172,7 +174,7 @@ void set_walk(struct epoll_set *s, struct epoll_out *out, int limit, bool first)
 bool set_park(struct epoll_set *s)
 {
     list_for_each_safe (it, &s->hot)
-        watch_park(list_entry(it, struct epoll_watch, node));
+        park(list_entry(it, struct epoll_watch, node));
     return list_empty(&s->hot);
 }
 

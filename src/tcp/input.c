@@ -115,9 +115,10 @@ static bool syn_received_again(struct in *in)
     return false;
 }
 
+// 3.10.7.4, first: check sequence number; with PAWS.
 // "If an incoming segment is not acceptable, an acknowledgment should be sent in reply (unless the
 // RST bit is set)." MUST-58, SHLD-31
-bool input_sequence(struct in *in)
+static bool input_sequence(struct in *in)
 {
     struct tcp_conn *c = in->c;
     bool syn_again =

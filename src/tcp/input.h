@@ -22,8 +22,7 @@ struct in {
 // Each step returns true to go on, false where the segment is done with (c may be gone then).
 bool input_listen(struct in *in);   // 3.10.7.2
 bool input_syn_sent(struct in *in); // 3.10.7.3
-bool input_sequence(struct in *in); // 3.10.7.4, first: check sequence number; with PAWS
-bool input_ack(struct in *in);      // fifth: check the ACK field
+bool input_ack(struct in *in);      // 3.10.7.4, fifth: check the ACK field
 bool input_data(struct in *in);     // seventh: process the segment text
 bool input_fin(struct in *in);      // eighth: check the FIN bit
 

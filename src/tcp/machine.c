@@ -23,15 +23,6 @@ static const uint16_t legal[TCP_STATES] = {
     [TCP_TIME_WAIT] = TO(CLOSED),
 };
 
-const char *tcp_state_name(enum tcp_state state)
-{
-    static const char *const names[TCP_STATES] = {
-        "CLOSED",     "LISTEN",     "SYN-SENT", "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1",
-        "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING",  "LAST-ACK",     "TIME-WAIT"};
-
-    return state < TCP_STATES ? names[state] : "?";
-}
-
 void tcp_conn_move(struct tcp_ctx *ctx, struct tcp_conn *c, enum tcp_state to)
 {
     enum tcp_state from = value_once(c->state);

@@ -38,9 +38,9 @@ static uint32_t largest_piece(const struct in *in, uint32_t len)
     return u64_min(len, in->seg->gso_size ? in->seg->gso_size : mtu_announced_mss(in->c));
 }
 
-// RFC 9293, 3.8.6.3: "an ACK should be generated for at least every second full-sized segment, and
-// within 0.5 s".
-void receive_schedule_ack(struct in *in, uint32_t len)
+// Acknowledges now, soon, or with the next data. RFC 9293, 3.8.6.3: "an ACK should be generated for
+// at least every second full-sized segment, and within 0.5 s".
+static void schedule_ack(struct in *in, uint32_t len)
 {
     struct tcp_conn *c = in->c;
     uint32_t waiting = c->rcv_nxt - c->rcv_acked;
@@ -55,7 +55,8 @@ void receive_schedule_ack(struct in *in, uint32_t len)
         timer_set(in->ctx, c, TCP_TIMER_DELACK, in->now_ns + in->ctx->cfg.delack_ns);
 }
 
-void receive_tune(struct in *in)
+// Dynamic right-sizing: offers twice what the program took in the last round trip.
+static void tune(struct in *in)
 {
     struct tcp_conn *c = in->c;
     uint32_t rtt_us = u64_min(c->srtt_ns, c->min_rtt_ns) / NS_PER_US, now_us = us_of(in->now_ns);
@@ -93,8 +94,8 @@ bool receive_in_order(struct in *in)
     c->rx_pos += in->len;
     ring_publish_head(&rx, c->rx_pos);
     in->ctx->events |= TCP_EV_RX;
-    receive_schedule_ack(in, in->len);
-    receive_tune(in);
+    schedule_ack(in, in->len);
+    tune(in);
     return true;
 }
 

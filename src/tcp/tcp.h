@@ -277,9 +277,6 @@ int tcp_conn_output(struct tcp_ctx *ctx, struct tcp_conn *c, uint64_t now_ns,
 // The earliest of c's timers, CLOCK_NEVER for none.
 uint64_t tcp_conn_deadline(const struct tcp_conn *c);
 
-// Name of a state as in RFC 9293: "ESTABLISHED".
-const char *tcp_state_name(enum tcp_state state);
-
 // One process's handle.
 struct tcp_ctx {
     struct tcp_arena *arena;

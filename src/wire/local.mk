@@ -2,7 +2,6 @@
 noinst_LTLIBRARIES += libwire.la
 libwire_la_SOURCES = \
 	src/wire/addr.h \
-	src/wire/arp.h src/wire/arp.c \
 	src/wire/bytes.h \
 	src/wire/csum.h src/wire/csum.c \
 	src/wire/csum_x86.h src/wire/csum_x86.c \

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "wire/arp.h"
 #include "wire/eth.h"
 #include "wire/icmp.h"
 #include "wire/options.h"
@@ -31,14 +30,12 @@ static void again(const struct segment *s)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct eth_header eth;
-    struct arp arp;
     struct ip_header ip;
     struct icmp icmp;
     struct segment s;
     int n;
 
     eth_parse(data, size, &eth);
-    arp_parse(data, size, &arp);
     n = ip_parse(data, size, &ip);
     if (n > 0) {
         must((size_t)n + ip.payload_bytes <= size);

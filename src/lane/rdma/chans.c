@@ -270,7 +270,7 @@ static void detach(struct rdma_chan *ch)
     ch->link = NULL;
 }
 
-void chan_free(struct rdma_chan *ch)
+static void chan_free(struct rdma_chan *ch)
 {
     if (ch->state == MIRROR_OPENING)
         atomic_fetch_sub(&lane.opening, 1);

@@ -38,7 +38,8 @@ static int make_notes(struct rdma_hub *h)
     return h->notes_mr ? 0 : -errno;
 }
 
-int hub_receive(struct rdma_hub *h, const uint64_t *notes, uint32_t n)
+// Posts receives for n notes.
+static int hub_receive(struct rdma_hub *h, const uint64_t *notes, uint32_t n)
 {
     struct ibv_recv_wr wr[POST_AT_ONCE], *bad;
     struct ibv_sge sge[POST_AT_ONCE];

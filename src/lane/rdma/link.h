@@ -104,9 +104,7 @@ void hub_put(struct rdma_hub *h);
 void hub_gone(struct rdma_hub *h);
 // The hub whose watch id is; NULL: none.
 struct rdma_hub *hub_of_watch(const struct rdma_cm_id *id);
-// Posts receives for the notes from first on, n of them.
-int hub_receive(struct rdma_hub *h, const uint64_t *notes, uint32_t n);
-// Posts those again that were spent: before their credits are given back, many at a time.
+// Posts the receives again that were spent: before their credits are given back, many at a time.
 void hub_replenish(struct rdma_hub *h);
 
 // ---- link.c ----

@@ -125,7 +125,6 @@ void chan_answered(struct rdma_chan *ch, const struct rdma_open *o);
 void chan_push(struct rdma_chan *ch);
 // What the peer of a lost channel is to be told by the control path; 0: nothing new.
 size_t chan_tell_lines(struct rdma_chan *ch, uint8_t *to);
-void chan_free(struct rdma_chan *ch);
 // A link of theirs is up, or gone.
 void chans_link_up(struct rdma_link *l);
 void chans_link_lost(struct rdma_link *l);

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "wire/arp.h"
 #include "wire/bytes.h"
 #include "wire/csum.h"
 #include "wire/eth.h"
@@ -44,21 +43,6 @@ static void test_eth_with_a_tag(void **state)
     assert_int_equal(eth_parse(frame, 18, &got), 18);
     assert_memory_equal(&h, &got, sizeof(h));
     assert_int_equal(eth_parse(frame, 17, &got), -EBADMSG);
-}
-
-static void test_arp_there_and_back(void **state)
-{
-    struct arp a = {
-        ARP_REPLY, {{1, 2, 3, 4, 5, 6}}, {{6, 5, 4, 3, 2, 1}}, {10, 0, 0, 1}, {10, 0, 0, 2}};
-    struct arp got;
-    uint8_t bytes[ARP_BYTES];
-
-    arp_emit(bytes, &a);
-    assert_int_equal(arp_parse(bytes, sizeof(bytes), &got), 0);
-    assert_memory_equal(&a, &got, sizeof(a));
-    assert_int_equal(arp_parse(bytes, 27, &got), -EBADMSG);
-    bytes[1] = 6;
-    assert_int_equal(arp_parse(bytes, sizeof(bytes), &got), -EPROTONOSUPPORT);
 }
 
 // Field by field: what lies between the fields is anything.
@@ -354,7 +338,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_eth_there_and_back),
         cmocka_unit_test(test_eth_with_a_tag),
-        cmocka_unit_test(test_arp_there_and_back),
         cmocka_unit_test(test_ip4_there_and_back),
         cmocka_unit_test(test_ip4_every_bit_error_is_found),
         cmocka_unit_test(test_ip4_fragments_and_options),
