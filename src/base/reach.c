@@ -107,6 +107,11 @@ void reach_forget(const void *p, size_t n)
     uint64_t page = page_of((uint64_t)(uintptr_t)p);
     size_t n_pages = MIN(n / REACH_PAGE + 2, (size_t)REACH_PAGES);
 
-    for (size_t i = 0; i < n_pages; i++)
-        atomic_store_explicit(slot(page + i * REACH_PAGE), 0, memory_order_relaxed);
+    for (size_t i = 0; i < n_pages; i++) {
+        _Atomic uint64_t *word = slot(page + i * REACH_PAGE);
+
+        if (atomic_load_explicit(word,
+                                 memory_order_relaxed)) // what was never written takes no memory
+            atomic_store_explicit(word, 0, memory_order_relaxed);
+    }
 }

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define REACH_PAGE  UINT64_C(4096) // the smallest there is; larger ones consist of such
-#define REACH_PAGES 4096           // remembered, by number: 16 MiB in a row
+#define REACH_PAGES 65536          // remembered, by number: 256 MiB in a row
 
 enum reach_how { REACH_READ = 1, REACH_WRITE = 2 };
 
