@@ -276,6 +276,15 @@ void chan_room_made(struct chan *c)
         chan_ring_peer(c);
 }
 
+void chan_offer_room(struct chan *c)
+{
+    uint32_t wait = atomic_load_explicit(&c->rx->tx_wait, memory_order_relaxed);
+    uint32_t half = c->ring_bytes / 2;
+
+    if (wait && chan_stored(c->rx) <= (wait > 1 ? MIN(wait, half) : half))
+        chan_ring_peer(c);
+}
+
 void chan_rx_follow(struct chan *c, struct chan_rx *r)
 {
     uint32_t next = atomic_load_explicit(&r->epoch, memory_order_relaxed) + 1;

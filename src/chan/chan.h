@@ -208,6 +208,11 @@ static inline void chan_drained(struct chan *c)
     chan_room_made(c);
 }
 
+// To be called after chan_arm(), before sleeping for anything: wakes a producer that sleeps though
+// it may use half of its room. One that has less finds what it found before it slept; two sides
+// with full rings would wake each other for ever.
+void chan_offer_room(struct chan *c);
+
 // Has the producer moved to the epoch after the one that the consumer is in? Then *mark is where.
 static inline bool chan_rx_moved(const struct chan *c, const struct chan_rx *r, uint64_t *mark)
 {

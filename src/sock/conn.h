@@ -157,6 +157,14 @@ static inline int64_t conn_room(struct conn *c, uint64_t want)
     return room < 0 ? room : MAX(room - (int64_t)apart, (int64_t)0);
 }
 
+// True when the ring will bring no more than it holds: the stream goes on in the twin.
+static inline bool conn_rx_ends(const struct conn *c)
+{
+    uint64_t mark;
+
+    return conn_rx_ring(c) && chan_rx_moved(&c->chan, &c->end->rx, &mark);
+}
+
 // True when reads must not block in the kernel, and readiness is told by conn_mask().
 static inline bool conn_ready(const struct conn *c)
 {
@@ -248,12 +256,17 @@ struct conn_call {
 int conn_wait(struct conn *c, int fd, short events, struct conn_call *call);
 
 // Prepares to sleep on the bell: counts the sleeper, clears and arms. The caller looks again, polls
-// chan.bell for POLLIN and the twin for what conn_twin_events() says, then calls conn_woken().
-void conn_sleep(struct conn *c, bool rx, bool tx);
+// chan.bell for POLLIN and the twin for what conn_sleep_events() says, then calls conn_woken().
+// Returns whether tx means room in the ring (else in the twin): the caller's to remember, for the
+// direction may move at any time. Whoever sleeps must then be woken, too: wait.c says how.
+bool conn_sleep(struct conn *c, bool rx, bool tx);
 // Arms the bell alone; the caller looks again.
-void conn_arm(struct conn *c, bool rx, bool tx);
-void conn_woken(struct conn *c, bool rx, bool tx);
+void conn_arm(struct conn *c, bool rx, bool room);
+void conn_woken(struct conn *c, bool rx, bool room);
+// What the twin has to say as things are now.
 short conn_twin_events(const struct conn *c, bool rx, bool tx);
+// What of the twin wakes a sleeper; twin_tx: that sleeps for room in the twin.
+short conn_sleep_events(const struct conn *c, bool rx, bool twin_tx);
 
 // Around the kernel's recv or poll, in which the thread may fall asleep: counts it, so that nobody
 // lets the peer switch meanwhile. False: the peer may have switched, look at the ring; then nothing

@@ -43,7 +43,7 @@ struct sock_end {
     struct chan_tx tx;
     uint64_t again_from, again_to; // ring bytes that the carrier must carry again first
     _Atomic uint32_t tx_raw;       // threads inside the kernel's send
-    _Atomic uint32_t tx_sleepers;  // threads that sleep on the bell for room
+    _Atomic uint32_t tx_sleepers;  // threads that sleep on the bell for room in the ring
     int64_t sndtimeo_ns;           // 0: none
     uint32_t tx_limit;             // bytes that the ring is to hold at most (SO_SNDBUF); 0: all
     // consumer
@@ -59,7 +59,7 @@ struct sock_end {
     _Atomic uint64_t looked_ticks;      // when the twin was looked at last
     _Atomic uint64_t rest_until_ns; // on the carrier, so that a bad lane is not tried all the time
     uint64_t rest_ns;
-    _Atomic int rouse; // rings of our bell that are passed on, after a move that sleepers must see
+    _Atomic uint32_t passes; // rings of our bell that were passed on to other sleepers, in turn
     _Atomic int holders[END_HOLDERS]; // processes that got the socket by fork (holders.h)
 };
 

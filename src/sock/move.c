@@ -28,14 +28,10 @@
 #define LOOK_EVERY_NS (100 * NS_PER_US)
 #define LOOK_TOLD_NS  (2 * NS_PER_MS)
 
-// So many times is a ring passed on, so that each of some sleepers hears it though others clear it.
-#define ROUSE_TIMES 32
-
 void conn_rouse(struct conn *c)
 {
     static const uint64_t one = 1;
 
-    atomic_store(&c->end->rouse, ROUSE_TIMES);
     if (atomic_load(&c->end->rx_sleepers) || atomic_load(&c->end->tx_sleepers))
         sys_write(c->chan.bell, &one, sizeof one);
 }
@@ -488,13 +484,13 @@ static void await_bell(struct conn *c, uint64_t deadline_ns)
     uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
     struct timespec ts = {0, (long)MIN(left_ns, 5 * NS_PER_MS)};
     struct pollfd p = {c->chan.bell, POLLIN, 0};
+    bool room = conn_sleep(c, true, true);
 
-    conn_sleep(c, true, true);
     sock_leave();
     sys_call(SYS_ppoll, &p, 1, &ts, 0, 8);
     sock_enter();
     pumps_look();
-    conn_woken(c, true, true);
+    conn_woken(c, true, room);
 }
 
 static void freeze(struct conn *c, const char *reason)

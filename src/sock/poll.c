@@ -26,6 +26,7 @@ struct member {
     _Atomic uint32_t *counter; // of conn_doze()
     uint32_t at;               // in fds
     bool ready;                // looked at by us, else by the kernel
+    bool room;                 // asleep for room in the ring
 };
 
 struct poll {
@@ -209,9 +210,9 @@ static void sleep_on(struct poll *p, bool begin)
         if (!m->ready)
             continue;
         if (begin)
-            conn_sleep(m->conn, wants_in(f), wants_out(f));
+            m->room = conn_sleep(m->conn, wants_in(f), wants_out(f));
         else
-            conn_woken(m->conn, wants_in(f), wants_out(f));
+            conn_woken(m->conn, wants_in(f), m->room);
     }
 }
 
@@ -227,7 +228,7 @@ static uint32_t fill_sleep(struct poll *p)
 
         if (!m->ready)
             continue;
-        f->events = conn_twin_events(m->conn, wants_in(f), wants_out(f));
+        f->events = conn_sleep_events(m->conn, wants_in(f), wants_out(f) && !m->room);
         p->kernel[n++] = (struct pollfd){m->conn->chan.bell, POLLIN, 0};
     }
     for (uint32_t i = 0; i < p->pumped.n_fds; i++)

@@ -263,8 +263,8 @@ ssize_t conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, i
             break;
         if (n > 0 && ((flags & MSG_PEEK) ? (size_t)n : total - j.p.left) >= need)
             break;
-        if (is_nonblock(&j))
-            break;
+        if (is_nonblock(&j) || (n > 0 && (flags & MSG_PEEK) && conn_rx_ends(c)))
+            break; // nobody can look beyond the end of the ring
         j.call.timeout_ns = c->end->rcvtimeo_ns;
         j.call.need = (flags & MSG_PEEK) ? need : 1;
         err = conn_wait(c, fd, POLLIN, &j.call);

@@ -13,7 +13,9 @@
 
 #include <sys/ioctl.h>
 
-#define TURN 16 // looks at the ring between two looks at the clock
+#define TURN    16 // looks at the ring between two looks at the clock
+#define PASSES  32 // of a ring in turn, one right after the other
+#define PASS_NS (1 * NS_PER_MS)
 
 // ---- what holds now ----
 
@@ -65,6 +67,8 @@ static short ring_mask(struct conn *c)
         mask |= POLLIN | POLLRDHUP;
     if (conn_rx_ring(c) && (avail >= e->rcvlowat || end_has(e, END_RX_SHUT)))
         mask |= POLLIN;
+    else if (avail && conn_rx_ends(c))
+        mask |= POLLIN; // the rest will be in the twin
     if (conn_tx_ring(c) && (end_has(e, END_TX_SHUT) || room_now(c, quarter) >= quarter))
         mask |= POLLOUT;
     return mask;
@@ -122,52 +126,72 @@ static bool any(_Atomic uint32_t *n)
     return atomic_load(n) != 0;
 }
 
-// Is there something for sleepers besides one for rx and one for tx?
-static bool due_to_others(struct conn *c, bool rx, bool tx)
+// Is there something for sleepers besides this one?
+static bool due_to_others(struct conn *c, bool rx, bool room)
 {
     struct sock_end *e = c->end;
-    bool more_rx = atomic_load(&e->rx_sleepers) > rx, more_tx = atomic_load(&e->tx_sleepers) > tx;
+    bool more_rx = atomic_load(&e->rx_sleepers) > rx, more_tx = atomic_load(&e->tx_sleepers) > room;
 
-    if ((more_rx || more_tx) && atomic_load(&e->rouse) > 0) {
-        atomic_fetch_sub(&e->rouse, 1);
-        return true;
-    }
     return (more_rx && conn_rx_ring(c) && chan_stored(c->chan.rx) > 0) ||
-           (more_tx && conn_tx_ring(c) && chan_stored(c->chan.tx) < conn_tx_bytes(c));
+           (more_tx && (!conn_tx_ring(c) || chan_stored(c->chan.tx) < conn_tx_bytes(c)));
 }
 
-void conn_arm(struct conn *c, bool rx, bool tx)
+void conn_arm(struct conn *c, bool rx, bool room)
 {
     if (!c->carrier->twin)
         cm_wire_arm(&c->chan);
     // where all of the ring is used, whoever consumes knows what half of it is
-    chan_arm(&c->chan, rx, !tx ? 0 : c->end->tx_limit ? MAX(conn_tx_bytes(c) / 2, 2U) : 1);
+    chan_arm(&c->chan, rx, !room ? 0 : c->end->tx_limit ? MAX(conn_tx_bytes(c) / 2, 2U) : 1);
 }
 
-void conn_sleep(struct conn *c, bool rx, bool tx)
+// Who has heard a ring that others may have missed rings again. They may have to wait for a core,
+// or be stopped, or have been killed and never uncounted: if it goes on it is done at leisure.
+static void pass_on(struct conn *c)
 {
+    const struct timespec leisure = {0, PASS_NS};
     static const uint64_t one = 1;
+
+    sys_write(c->chan.bell, &one, sizeof one);
+    if (atomic_fetch_add(&c->end->passes, 1) >= PASSES)
+        sys_call(SYS_nanosleep, &leisure, NULL);
+}
+
+// One bell wakes all sleepers of an end, and the first one clears it, perhaps before another has
+// looked at it. So each ring is passed on while it is due to another, and a direction that moves
+// between the last look of a sleeper and its sleep, or during that, wakes it in any case:
+//   rx to the twin: the sleeper polls the twin for bytes, though none come there now
+//   rx to the ring: as its bytes, for which all are armed
+//   tx to the twin: tx_sleepers counts those alone that sleep for room in the ring
+//   tx to the ring: the peer reads what the twin still has, and that makes room in the twin
+bool conn_sleep(struct conn *c, bool rx, bool tx)
+{
     struct sock_end *e = c->end;
-    bool rang;
+    bool rang, room;
 
     if (rx)
         atomic_fetch_add(&e->rx_sleepers, 1);
     if (tx)
         atomic_fetch_add(&e->tx_sleepers, 1);
     rang = chan_bell_clear(&c->chan);
+    room = tx && conn_tx_ring(c); // counted before and asked after: a move between rings
+    if (tx && !room)
+        atomic_fetch_sub(&e->tx_sleepers, 1);
     conn_arm(c, any(&e->rx_sleepers), any(&e->tx_sleepers));
-    chan_drained(&c->chan);
-    if (rang && due_to_others(c, rx, tx))
-        sys_write(c->chan.bell, &one, sizeof one); // a ring that they may not have seen yet
+    chan_offer_room(&c->chan);
+    if (rang && due_to_others(c, rx, room))
+        pass_on(c);
+    else if (rang)
+        atomic_store(&e->passes, 0);
     if (unlikely(!list_empty(&c->watches)))
         epoll_conn_stir(c, false);
+    return room;
 }
 
-void conn_woken(struct conn *c, bool rx, bool tx)
+void conn_woken(struct conn *c, bool rx, bool room)
 {
     if (rx)
         atomic_fetch_sub(&c->end->rx_sleepers, 1);
-    if (tx)
+    if (room)
         atomic_fetch_sub(&c->end->tx_sleepers, 1);
 }
 
@@ -184,9 +208,34 @@ short conn_twin_events(const struct conn *c, bool rx, bool tx)
     return events;
 }
 
+// After the peer's FIN the twin is readable for good.
+short conn_sleep_events(const struct conn *c, bool rx, bool twin_tx)
+{
+    short events = conn_twin_events(c, rx, false);
+
+    if (!c->carrier->twin)
+        return events;
+    if (rx && !end_has(c->end, END_RDHUP))
+        events |= POLLIN;
+    return (short)(events | (twin_tx ? POLLOUT : 0));
+}
+
+// One sleep of conn_wait().
+struct nap {
+    struct conn *c;
+    bool rx, tx, room; // room: as conn_sleep() said
+    struct pump_sleep pumped;
+};
+
+static void woken(struct nap *nap)
+{
+    pumps_woken(&nap->pumped);
+    conn_woken(nap->c, nap->rx, nap->room);
+}
+
 // How long one may sleep; a producer whose peer has sent FIN hears no more from the twin, and
 // looks.
-static struct timespec *nap(struct conn *c, bool tx, uint64_t deadline_ns, struct timespec *ts)
+static struct timespec *how_long(struct conn *c, bool tx, uint64_t deadline_ns, struct timespec *ts)
 {
     uint64_t now_ns = clock_now_ns();
     uint64_t ns = deadline_ns == CLOCK_NEVER ? CLOCK_NEVER : deadline_ns - MIN(now_ns, deadline_ns);
@@ -208,13 +257,15 @@ static int interrupted(const struct conn_call *call, uint32_t restarts)
     return sock_thread.restarts != restarts ? 0 : -EINTR;
 }
 
-static int sleep_once(struct conn *c, int fd, short events, struct conn_call *call,
-                      const struct pump_sleep *pumped)
+static int sleep_once(const struct nap *nap, int fd, struct conn_call *call)
 {
-    bool rx = events & POLLIN, tx = events & POLLOUT;
-    struct pollfd p[2 + PUMPS] = {{fd, conn_twin_events(c, rx, tx), 0}, {c->chan.bell, POLLIN, 0}};
+    const struct pump_sleep *pumped = &nap->pumped;
+    struct conn *c = nap->c;
+    short twin = conn_sleep_events(c, nap->rx, nap->tx && !nap->room);
+    struct pollfd p[2 + PUMPS] = {{fd, twin, 0}, {c->chan.bell, POLLIN, 0}};
     uint32_t restarts = sock_thread.restarts;
-    struct timespec ts, *left = nap(c, tx, MIN(call->deadline_ns, pumped->deadline_ns), &ts);
+    struct timespec ts,
+        *left = how_long(c, nap->tx, MIN(call->deadline_ns, pumped->deadline_ns), &ts);
     sigset_t before;
     int n = 0;
 
@@ -245,7 +296,7 @@ static bool holds(struct conn *c, int fd, short events, const struct conn_call *
     sock_enter();
     mask = conn_mask(c, fd);
     if ((events & POLLIN) && conn_rx_ring(c)) {
-        yes = avail_now(c, (uint64_t)need) >= need;
+        yes = avail_now(c, (uint64_t)need) >= need || ((mask & POLLIN) && conn_rx_ends(c));
         events &= ~POLLIN;
     }
     if ((events & POLLOUT) && conn_tx_ring(c) && !yes)
@@ -307,12 +358,27 @@ static void begin(struct conn_call *call)
             call->timeout_ns ? clock_now_ns() + (uint64_t)call->timeout_ns : CLOCK_NEVER;
 }
 
+// One sleep, counted as such also if the thread is cancelled in it.
+static int sleep_for(struct conn *c, int fd, short events, struct conn_call *call)
+{
+    struct nap nap __attribute__((cleanup(woken)));
+    int err = 0;
+
+    nap.c = c;
+    nap.rx = events & POLLIN;
+    nap.tx = events & POLLOUT;
+    nap.room = conn_sleep(c, nap.rx, nap.tx);
+    if (!pumps_arm(&nap.pumped) && !holds(c, fd, events, call)) {
+        err = sleep_once(&nap, fd, call);
+        atomic_fetch_add_explicit(&c->end->rec.waits_sleep, 1, memory_order_relaxed);
+    }
+    return err;
+}
+
 int conn_wait(struct conn *c, int fd, short events, struct conn_call *call)
 {
-    bool rx = events & POLLIN, tx = events & POLLOUT;
     uint64_t start = clock_ticks();
-    struct pump_sleep pumped;
-    int err = 0;
+    int err;
 
     if (unlikely(self.unshown)) {
         sock_enter();
@@ -325,13 +391,7 @@ int conn_wait(struct conn *c, int fd, short events, struct conn_call *call)
         spin_learn(&c->spin, start);
         return 0;
     }
-    conn_sleep(c, rx, tx);
-    if (!pumps_arm(&pumped) && !holds(c, fd, events, call)) {
-        err = sleep_once(c, fd, events, call, &pumped);
-        atomic_fetch_add_explicit(&c->end->rec.waits_sleep, 1, memory_order_relaxed);
-    }
-    pumps_woken(&pumped);
-    conn_woken(c, rx, tx);
+    err = sleep_for(c, fd, events, call);
     spin_learn(&c->spin, start);
     if (!err && call->deadline_ns != CLOCK_NEVER && clock_now_ns() >= call->deadline_ns &&
         !holds(c, fd, events, call))
