@@ -59,6 +59,8 @@ static int slurp(const char *path, char **text)
         return -errno;
     if (fstat(fd, &st) < 0) {
         err = -errno;
+    } else if (S_ISDIR(st.st_mode)) {
+        err = -EISDIR;
     } else if (S_ISREG(st.st_mode)) {
         *text = malloc(st.st_size + 1);
         err = *text ? read_all(fd, *text, st.st_size) : -ENOMEM;
@@ -79,17 +81,20 @@ static void quote_line(const char *text, int line, char *out, size_t size)
 static void report_syntax(const struct reader *reader, const config_t *source)
 {
     const char *file = config_error_file(source), *what = config_error_text(source);
+    bool syntax = !what || !strcmp(what, "syntax error");
     int line = config_error_line(source);
     char quoted[80] = "";
 
     if (!file)
         quote_line(reader->text, line, quoted, sizeof quoted);
-    report_add(
-        reader->report, POLICY_ERROR, file ? file : reader->path, line,
-        "%s here or shortly before: `%s`; accepted is KEY = VALUE; with text in \"quotes\", "
-        "groups as { ... }, lists of groups as ( { ... }, { ... } ), arrays as [ \"a\", \"b\" ]; "
-        "what comes after was not read",
-        what ? what : "syntax error", quoted);
+    report_add(reader->report, POLICY_ERROR, file ? file : reader->path, line,
+               "%s %s%s%s%s; %swhat comes after was not read", what ? what : "syntax error",
+               file || *quoted ? "here or shortly before" : "before the end of the file",
+               *quoted ? ": `" : "", quoted, *quoted ? "`" : "",
+               syntax
+                   ? "accepted is KEY = VALUE; with text in \"quotes\", groups as { ... }, lists "
+                     "of groups as ( { ... }, { ... } ), arrays as [ \"a\", \"b\" ]; "
+                   : "");
 }
 
 static int parse(struct loader *loader)

@@ -30,7 +30,9 @@ struct reading {
     const config_setting_t *setting;
     const struct option *option;
     union value value;
-    const char *nearest; // of a word that is none: the one it was probably meant to be
+    const char *nearest;             // of a word that is none: the one it was probably meant to be
+    const config_setting_t *element; // of an array: the one that is read, or was last
+    bool refused;                    // at least one of them
 };
 
 static int word_place(struct reading *r, const char *word)
@@ -50,25 +52,62 @@ static const char *read_word(struct reading *r)
     return r->value.num < 0 ? "" : NULL;
 }
 
-static const char *read_lanes(struct reading *r)
+static void refuse(const struct reading *r, const char *wrong)
 {
-    struct lane_list *lanes = &r->value.lanes;
+    const config_setting_t *at = r->element ? r->element : r->setting;
+    const char *name = r->option->name, *nearest = r->nearest;
+    char value[256], accepts[256];
+
+    written_value(at, value, sizeof value);
+    read_error(r->reader, at, "%s%s%s: %s%saccepted is %s%s%s%s", r->element ? value : name,
+               r->element ? " in " : " = ", r->element ? name : value, wrong, *wrong ? "; " : "",
+               schema_accepts(r->option, accepts, sizeof accepts),
+               nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+}
+
+// Reads each element of an array with read(), and refuses each that is wrong.
+static const char *read_elements(struct reading *r, const char *(*read)(struct reading *r))
+{
     int n = config_setting_length(r->setting);
 
-    if (!config_setting_is_array(r->setting) && !config_setting_is_list(r->setting))
-        return "";
-    if (!n)
-        return "there is no lane in it; action = \"forbid\" leaves a connection to the kernel";
     for (int i = 0; i < n; i++) {
-        int lane = word_place(r, config_setting_get_string_elem(r->setting, i));
+        const char *wrong;
 
-        if (lane < 0)
-            return "not each of them is a lane";
-        if (memchr(lanes->lane, lane, lanes->n))
-            return "a lane is there twice";
-        lanes->lane[lanes->n++] = lane;
+        r->element = config_setting_get_elem(r->setting, i);
+        r->nearest = NULL;
+        wrong = read(r);
+        if (wrong)
+            refuse(r, wrong);
+        r->refused |= wrong != NULL;
     }
     return NULL;
+}
+
+static const char *read_lane(struct reading *r)
+{
+    struct lane_list *lanes = &r->value.lanes;
+    int lane = word_place(r, config_setting_get_string(r->element));
+
+    if (lane < 0)
+        return "";
+    if (memchr(lanes->lane, lane, lanes->n))
+        return "it is there twice";
+    lanes->lane[lanes->n++] = lane;
+    return NULL;
+}
+
+static bool is_array(const config_setting_t *setting)
+{
+    return config_setting_is_array(setting) || config_setting_is_list(setting);
+}
+
+static const char *read_lanes(struct reading *r)
+{
+    if (!is_array(r->setting))
+        return "";
+    if (!config_setting_length(r->setting))
+        return "there is no lane in it; action = \"forbid\" leaves a connection to the kernel";
+    return read_elements(r, read_lane);
 }
 
 // The beginning of the line that setting stands on; NULL: it is in another file.
@@ -170,26 +209,25 @@ static const char *read_address(struct reading *r)
     return value_port_is_any(&r->value.end.port) ? NULL : "the port stands in port";
 }
 
+static const char *read_peer(struct reading *r)
+{
+    const char *text = config_setting_get_string(r->element);
+    struct endpoint end;
+    const char *wrong = text ? value_read_endpoint(text, &end) : "";
+
+    if (!wrong && !value_port_is_any(&end.port) && end.port.low != end.port.high)
+        wrong = "a shuntd listens on one port";
+    return wrong;
+}
+
 static const char *read_peers(struct reading *r)
 {
-    int n = config_setting_length(r->setting);
-
-    if (!config_setting_is_array(r->setting) && !config_setting_is_list(r->setting))
+    if (!is_array(r->setting))
         return "";
-    if (n > VALUE_PEERS_MAX)
+    if (config_setting_length(r->setting) > VALUE_PEERS_MAX)
         return "these are too many";
-    for (int i = 0; i < n; i++) {
-        const char *text = config_setting_get_string_elem(r->setting, i);
-        struct endpoint end;
-        const char *wrong = text ? value_read_endpoint(text, &end) : "not each of them is text";
-
-        if (wrong)
-            return wrong;
-        if (!value_port_is_any(&end.port) && end.port.low != end.port.high)
-            return "a shuntd listens on one port";
-    }
     r->value.written = r->setting;
-    return NULL;
+    return read_elements(r, read_peer);
 }
 
 static const char *read_port(struct reading *r)
@@ -239,17 +277,6 @@ static const char *(*const readers[])(struct reading *r) = {
     [TYPE_ENDPOINT] = read_endpoint, [TYPE_PORT] = read_port,       [TYPE_GROUP] = read_group_type,
     [TYPE_RULES] = read_rules_type,  [TYPE_ADDRESS] = read_address, [TYPE_PEERS] = read_peers,
 };
-
-static void refuse(const struct reading *r, const char *wrong)
-{
-    const char *nearest = r->nearest;
-    char value[256], accepts[256];
-
-    read_error(r->reader, r->setting, "%s = %s: %s%saccepted is %s%s%s%s", r->option->name,
-               written_value(r->setting, value, sizeof value), wrong, *wrong ? "; " : "",
-               schema_accepts(r->option, accepts, sizeof accepts),
-               nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
-}
 
 // Right, but hardly what the author meant.
 static void warn_of_value(const struct reading *r)
@@ -318,10 +345,10 @@ void read_group(const struct reader *reader, const config_setting_t *group, enum
         }
         r.option = &policy_schema[id];
         wrong = readers[r.option->type](&r);
-        if (wrong) {
+        if (wrong)
             refuse(&r, wrong);
+        if (wrong || r.refused)
             continue;
-        }
         warn_of_value(&r);
         refuse_what_is_not_built(reader, r.setting, id);
         out->set[id] = true;

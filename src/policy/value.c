@@ -100,7 +100,9 @@ static const char *read_prefix(const char *addr, const char *len, bool bracketed
         return len ? "* is every address and takes no /LENGTH" : NULL;
     if (!read_address(addr, bracketed, out))
         return bracketed ? "what is in the brackets is no IPv6 address"
-                         : "names are not looked up; an address is 10.1.0.0/16, [fd00::/8] or *";
+               : !addr[strspn(addr, "0123456789.")]
+                   ? "this is no IPv4 address"
+                   : "names are not looked up; an address is 10.1.0.0/16, [fd00::/8] or *";
     if (len) {
         bits = read_number(&len, bits);
         if (bits < 0 || *len)

@@ -42,7 +42,7 @@ finds 6 error "'progam' is no key of a rule; did you mean 'program'?"; ok "unkno
 finds 6 error 'did you mean "server"?'; ok "nearest word"
 finds 6 error 'local = "localhost:6379": names are not looked up'; ok "a name for an address"
 finds 7 error 'element 2 of rules is 5'; ok "a rule that is none"
-finds 8 error 'did you mean "rdma"?'; ok "nearest lane"
+finds 8 error '"rdm" in lanes: accepted is an array [ ... ] of "shm", "rdma", "tcp", "kernel"; did you mean "rdma"?'; ok "nearest lane"
 finds 8 error 'did you mean "forbid"?'; ok "nearest action"
 finds 8 error 'port = 70000'; ok "port out of range"
 finds 8 error 'remote = "fd00::1": an IPv6 address goes in brackets'; ok "IPv6 without brackets"
@@ -60,19 +60,21 @@ END
 try 0 check "$conf" && says "0 errors, 0 warnings"; ok "a right agent section"
 
 cat >"$conf" <<'END'
-agent = { peers = [ "10.1.0.0/16", "somehost" ];
+agent = { peers = [ "10.1.0.0/16", "somehost",
+  "10.0.0.300" ];
   port = 0; listen = "10.0.0.0/8";
   key_file = "agent.key"; lost_ms = 1; spin_us = 5;
   found = 3; };
 END
 try 1 check "$conf"; ok "a wrong agent section"
-finds 1 error 'peers = [ "10.1.0.0/16", "somehost" ]: names are not looked up'; ok "a name among the peers"
-finds 2 error 'port = 0: accepted is a whole number from 1'; ok "no port"
-finds 2 error 'listen = "10.0.0.0/8": this is more than one address'; ok "a network to listen on"
-finds 3 error 'key_file = "agent.key": accepted is an absolute path'; ok "a key beside nothing"
-finds 3 error 'lost_ms = 1: accepted is a whole number from 100'; ok "too short a loss"
-finds 3 error "'spin_us' is no key of the agent section, but one of the defaults section"; ok "another section's key"
-finds 4 error "'found' is no key of the agent section; did you mean 'found_s'?"; ok "nearest key of the agent section"
+finds 1 error '"somehost" in peers: names are not looked up'; ok "a name among the peers"
+finds 2 error '"10.0.0.300" in peers: this is no IPv4 address'; ok "and another mistake there, in the next line"
+finds 3 error 'port = 0: accepted is a whole number from 1'; ok "no port"
+finds 3 error 'listen = "10.0.0.0/8": this is more than one address'; ok "a network to listen on"
+finds 4 error 'key_file = "agent.key": accepted is an absolute path'; ok "a key beside nothing"
+finds 4 error 'lost_ms = 1: accepted is a whole number from 100'; ok "too short a loss"
+finds 4 error "'spin_us' is no key of the agent section, but one of the defaults section"; ok "another section's key"
+finds 5 error "'found' is no key of the agent section; did you mean 'found_s'?"; ok "nearest key of the agent section"
 
 cat >"$conf" <<'END'
 rules = (
@@ -106,12 +108,14 @@ try 1 check "$conf" && finds 3 error 'syntax error here or shortly before: `{ po
 printf 'log = "info";\nlog = "warn";\n' >"$conf"
 try 1 check "$conf" && finds 2 error "duplicate setting name"; ok "a key twice"
 printf 'log = "info";\n@include "absent.conf"\n' >"$conf"
-try 1 check "$conf" && finds 2 error "cannot open include file"; ok "an absent include"
+try 1 check "$conf" && finds 2 error "cannot open include file here or shortly before: \`@include \"absent.conf\"\`; what comes"; ok "an absent include"
+printf 'log = "info\n' >"$conf"
+try 1 check "$conf" && finds 2 error "syntax error before the end of the file"; ok "a quote that is never closed"
 printf 'rules = ( { prot = 5; } );\n' >"$work/more.conf"
 printf '@include "more.conf"\n' >"$conf"
 try 1 check "$conf" && says "more.conf:1: error: 'prot'"; ok "a mistake in an include"
 try 1 check "$work/absent.conf" && says "absent.conf: error: cannot be read: No such file"; ok "no file"
-try 1 check "$work" && says "cannot be read: not a text file"; ok "a directory"
+try 1 check "$work" && says "cannot be read: Is a directory"; ok "a directory"
 try 2 check && complains "usage: shunt check FILE"; ok "no argument"
 try 0 check --help && says "usage: shunt check FILE"; ok "--help"
 
