@@ -56,21 +56,21 @@ struct agent {
 
 // Begins, if the policy lists peers: then it listens, and is the registry's far side. Returns 0
 // also where it does not; -errno with a sentence in why: it cannot begin as the policy wants it.
-int agent_open(struct agent *agent, struct loop *loop, struct registry *registry, uint64_t *count,
+int agent_open(struct agent *a, struct loop *loop, struct registry *registry, uint64_t *count,
                const struct policy *policy, char why[static SEAL_WHY_BYTES]);
 
 // Hangs up on all. Legal after a failed open.
-void agent_close(struct agent *agent);
+void agent_close(struct agent *a);
 
 // To be called between the rounds of the loop: frees what has ended.
-void agent_bury(struct agent *agent);
+void agent_bury(struct agent *a);
 
 // The peer at the other end of a flow, made if need be. NULL with a static sentence in why: it is
 // not to be asked.
-struct peer *agent_peer(struct agent *agent, const struct flow *flow, int side, const char **why);
+struct peer *agent_peer(struct agent *a, const struct flow *flow, int side, const char **why);
 
-// A claim wants peer: makes a link if there is none and it may be tried now.
-void agent_want(struct agent *agent, struct peer *peer);
+// A claim wants p: makes a link if there is none and it may be tried now.
+void agent_want(struct agent *a, struct peer *p);
 
 uint64_t agent_random(void); // not 0
 

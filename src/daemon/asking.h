@@ -49,21 +49,21 @@ struct far {
 extern const struct registry_far asking_far;
 
 // A frame came that is no matter of the session itself.
-void asking_heard(struct agent *agent, struct session *s, const Agt__Frame *frame);
+void asking_heard(struct agent *a, struct session *s, const Agt__Frame *frame);
 
 // The session with peer is up: asks what waits for it.
-void asking_send(struct agent *agent, struct peer *peer);
+void asking_send(struct agent *a, struct peer *peer);
 
 // Forgets the asks to peer, which no claim waits for any more.
-void asking_forget(struct agent *agent, struct peer *peer);
+void asking_forget(struct agent *a, struct peer *peer);
 
 // The peer is not to be had now: tells its claims what they wait for.
-void asking_note(struct agent *agent, const struct peer *peer);
+void asking_note(struct agent *a, const struct peer *peer);
 
 // The session is over: so are its channels, what it has parked, and the answers to its asks.
-void asking_cut(struct agent *agent, struct session *s);
+void asking_cut(struct agent *a, struct session *s);
 
 // The session has no link at the moment: asks that it left unanswered stand in nobody's way.
-void asking_lost(struct agent *agent, struct session *s);
+void asking_lost(struct agent *a, struct session *s);
 
 #endif

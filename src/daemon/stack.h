@@ -77,11 +77,11 @@ int stack_get(struct stacks *stacks, struct user *user, const char *interface, s
               char *why, size_t size);
 
 // Has somebody stopped its keeper (SIGSTOP, a debugger)? Whoever asked it would wait.
-bool stack_is_stopped(const struct stack *stack);
+bool stack_is_stopped(const struct stack *s);
 
 // Sends m to the keeper; ask: who hears the answer, NULL where none is due. The fds stay the
 // caller's. 0, or -errno: there will be no answer.
-int stack_ask(struct stack *stack, struct ask *ask, const struct keep_msg *m, const int *fds,
+int stack_ask(struct stack *s, struct ask *ask, const struct keep_msg *m, const int *fds,
               int n_fds);
 
 // Can this Shunt make a stack at all? False: text says what it was built without.

@@ -152,9 +152,9 @@ extern const struct tcp_host net_host;
 // output.c: struct tcp_sink.put: a segment becomes a frame.
 int net_put(struct tcp_sink *sink, const struct segment *seg);
 
-// The way that segments to remote take, from the cache; *hop is good until the next call. Errors as
+// The way that segments to remote take, from the cache; *out is good until the next call. Errors as
 // net_tables_hop().
-int net_hop_to(struct net *n, const struct ip_addr *remote, const struct net_hop **hop);
+int net_hop_to(struct net *n, const struct ip_addr *remote, const struct net_hop **out);
 
 // Segments that waited for an address: those that can go now go, the old are dropped.
 void net_held_run(struct net *n);

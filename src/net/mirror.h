@@ -18,7 +18,7 @@ bool net_mirror_is_built(void);
 // net_mirror_run() follows. n stays the caller's and must outlive the mirror. Waits for the
 // kernel's answers, some milliseconds. -ENODEV: no such interface; -EOPNOTSUPP: built without
 // libmnl; -EPERM, -EMFILE, -ENOMEM.
-int net_mirror_open(struct net_mirror **m, struct net *n, uint32_t ifindex);
+int net_mirror_open(struct net_mirror **out, struct net *n, uint32_t ifindex);
 void net_mirror_close(struct net_mirror *m);
 
 // Readable when the kernel has news: for poll(2).

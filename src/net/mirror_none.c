@@ -9,7 +9,7 @@ bool net_mirror_is_built(void)
     return false;
 }
 
-int net_mirror_open(struct net_mirror **m, struct net *n, uint32_t ifindex)
+int net_mirror_open(struct net_mirror **out, struct net *n, uint32_t ifindex)
 {
     return -EOPNOTSUPP;
 }

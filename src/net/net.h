@@ -72,7 +72,7 @@ struct net_attach {
 };
 
 // 0, -EPROTO (memory or grant do not fit), -ENOMEM, -EMFILE, -EUSERS (all 1,024 members are there).
-int net_attach(struct net **n, const struct net_attach *how);
+int net_attach(struct net **out, const struct net_attach *how);
 void net_detach(struct net *n);
 
 // In a forked child: it becomes a member of its own. 0 or -EUSERS; until then it must not drive.

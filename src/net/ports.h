@@ -16,7 +16,7 @@ struct net_ports;
 
 // Reserves in the calling thread's network namespace. owner: the queue whose packets these are;
 // NULL: reservations only. Both stay the caller's. -ENOMEM.
-int net_ports_new(struct net_ports **p, struct net *n, struct queue_owner *owner);
+int net_ports_new(struct net_ports **out, struct net *n, struct queue_owner *owner);
 
 // Gives all ports back.
 void net_ports_free(struct net_ports *p);

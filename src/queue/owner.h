@@ -87,7 +87,7 @@ bool queue_is_built(void);
 
 // The best door for a device: AF_XDP where its driver has zero copy, else AF_PACKET. Static text in
 // *why. Asks the kernel, does not block. -ENODEV.
-int queue_choose(const char *device, const char **why);
+int queue_choose(const char *device_name, const char **why);
 
 static inline int queue_flow_add(struct queue_owner *owner, const struct queue_flow *flow)
 {

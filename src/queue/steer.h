@@ -14,7 +14,8 @@ struct steer_image {
     size_t size_bytes;
 };
 
-struct steer_image steer_packet(void), steer_xdp(void);
+struct steer_image steer_packet(void);
+struct steer_image steer_xdp(void);
 
 struct steer {
     struct bpf_object *object;
