@@ -26,3 +26,10 @@ tests_unit_base_test_iov_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_iov_LDADD = libbase.la $(TEST_LIBS)
 TESTS += tests/unit/base/test_iov
 QUICK_TESTS += tests/unit/base/test_iov
+
+check_PROGRAMS += tests/unit/base/test_reach
+tests_unit_base_test_reach_SOURCES = tests/unit/base/test_reach.c
+tests_unit_base_test_reach_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_reach_LDADD = libbase.la $(TEST_LIBS)
+TESTS += tests/unit/base/test_reach
+QUICK_TESTS += tests/unit/base/test_reach
