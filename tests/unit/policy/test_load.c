@@ -360,7 +360,7 @@ static void test_a_file_that_is_none(void **state)
     char path[32];
 
     assert_int_equal(policy_load("/nowhere/shunt.conf", &policy, &report), -ENOENT);
-    assert_int_equal(policy_load("/tmp", &policy, &report), -EINVAL);
+    assert_int_equal(policy_load("/tmp", &policy, &report), -EISDIR);
     assert_int_equal(policy_load("/dev/zero", &policy, &report), -EINVAL);
     config_write_text("log = \"info\";\0log = 5;", 22, path);
     assert_int_equal(policy_load(path, &policy, &report), -EINVAL);
