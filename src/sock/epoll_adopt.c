@@ -44,6 +44,7 @@ void epoll_before_exec(int epfd)
         return;
     epoll_take(&epoll_lock);
     restore(s);
+    set_forget_pumps(s);
     epoll_drop(&epoll_lock);
     set_sweep(s);
 }

@@ -197,6 +197,18 @@ void set_watch_pumps(struct epoll_set *s, const struct pump_sleep *pumped)
     }
 }
 
+// The file of a queue outlives this program.
+void set_forget_pumps(struct epoll_set *s)
+{
+    epoll_take(&s->lock);
+    for (size_t i = 0; i < ARRAY_LEN(s->pump); i++) {
+        if (s->pump[i])
+            set_ctl(s, EPOLL_CTL_DEL, s->pump[i] - 1, 0, 0);
+        s->pump[i] = 0;
+    }
+    epoll_drop(&s->lock);
+}
+
 // A bell that moved stays registered under its old number, with the same tag: that does no harm.
 void epoll_moved(int oldfd, int newfd)
 {

@@ -141,6 +141,8 @@ void watch_refresh(struct epoll_watch *w);
 void set_kick(struct epoll_set *s);
 // Before a sleep: the devices of pumps wake it, too. The set's lock is enough.
 void set_watch_pumps(struct epoll_set *s, const struct pump_sleep *pumped);
+// Before exec. Under epoll_lock.
+void set_forget_pumps(struct epoll_set *s);
 
 // ---- looking (epoll_walk.c); under the set's lock ----
 

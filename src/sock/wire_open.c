@@ -535,6 +535,7 @@ static int adopt_locked(struct conn *c, int fd, struct chan *chan, int chunk_fd,
     self.unshown = true;
     fdtab_set(c->chan.bell, FD_OWN, NULL);
     conn_ask(c, &c->end->rec.local, &c->end->rec.remote);
+    atomic_store(&c->stage, CONN_MAPPED);
     return 0;
 }
 
@@ -558,9 +559,6 @@ bool wire_adopt(int fd)
         if (err) {
             cm_wire_leave(&chan);
             sys_close(chunk_fd);
-        } else {
-            c->epoll_up = true;
-            atomic_store(&c->stage, CONN_MAPPED);
         }
         sock_unlock(&self.lock, false);
     }
