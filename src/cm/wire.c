@@ -462,9 +462,9 @@ void cm_wire_end(const struct chan *chan, bool hard)
     request(chan, hard ? NET_RESET : NET_END);
 }
 
-void cm_wire_urgent(const struct chan *chan)
+void cm_wire_urgent(const struct chan *chan, uint32_t ahead)
 {
-    request(chan, NET_URG);
+    net_urgent(tcp_lane_net(chan), clock_now_ns() + NS_PER_S, tcp_lane_sock(chan), ahead);
 }
 
 int cm_wire_congestion(const char *name)

@@ -117,8 +117,8 @@ void cm_wire_shut_rx(const struct chan *chan);
 // shuntd sees that the lifeline has hung up. Nothing else may be asked of the channel after it.
 void cm_wire_end(const struct chan *chan, bool hard);
 
-// The last byte that was put into the ring is urgent.
-void cm_wire_urgent(const struct chan *chan);
+// The last of the next ahead bytes that are put into the ring is urgent.
+void cm_wire_urgent(const struct chan *chan, uint32_t ahead);
 
 // What CM_WIRE_CC is to be for an algorithm; -1: the engine has none of that name.
 int cm_wire_congestion(const char *name);

@@ -9,7 +9,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#define TURN_BYTES (512 << 10) // a direction; others want to be served as well
+#define TURN_BYTES (512 << 10)       // a direction; others want to be served as well
+#define URGENT_NS  (100 * NS_PER_MS) // whoever drives has let go of the stack by then
 
 // One ring, as side 0 of the channel has it.
 struct side {
@@ -79,9 +80,9 @@ static ssize_t take_in(struct relay *r)
         end_tx(r, n);
         return 0;
     }
-    atomic_exchange(&s.dir->tail, s.tail + (uint64_t)n);
     if (urgent)
-        net_request(r->net, clock_now_ns(), r->sock, NET_URG);
+        net_urgent(r->net, clock_now_ns() + URGENT_NS, r->sock, 1);
+    atomic_exchange(&s.dir->tail, s.tail + (uint64_t)n);
     return n;
 }
 

@@ -136,17 +136,20 @@ enum net_request {
     NET_CLOSE =
         4, // the last user lets go: FIN, or RST with unread bytes. sock is not ours any more
     NET_ABORT = 8, // the same, with RST in any case
-    NET_URG = 16,  // the last byte in the ring is urgent
     // The last user lets go, as NET_CLOSE and NET_ABORT, but whoever opened sock has not heard of
     // it yet: sock names nothing else before NET_CLOSE follows.
-    NET_END = 32,
-    NET_RESET = 64,
+    NET_END = 16,
+    NET_RESET = 32,
 };
 void net_request(struct net *n, uint64_t now_ns, uint32_t sock, uint32_t requests);
 
 // -ENOPROTOOPT, -EINVAL, -EISCONN, -ETIMEDOUT, -ECONNRESET.
 int net_set(struct net *n, uint64_t deadline_ns, uint32_t sock, enum tcp_option option,
             uint64_t value);
+
+// The last of the next ahead bytes that are put into sock's ring is urgent. To be said before: what
+// has been sent is not urgent any more. -EBADF, -ETIMEDOUT, -ECONNRESET.
+int net_urgent(struct net *n, uint64_t deadline_ns, uint32_t sock, uint32_t ahead);
 
 // enum net_status; NET_CLOSED for what is no socket and on a dead stack. No lock, no system call.
 uint32_t net_status(const struct net *n, uint32_t sock);

@@ -318,6 +318,21 @@ int net_set(struct net *n, uint64_t deadline_ns, uint32_t sock, enum tcp_option 
     return err;
 }
 
+int net_urgent(struct net *n, uint64_t deadline_ns, uint32_t sock, uint32_t ahead)
+{
+    struct tcp_conn *c;
+    int err = net_lock_until(n, deadline_ns);
+
+    if (err)
+        return err;
+    n->now_ns = clock_now_ns();
+    c = conn_of(n, sock);
+    if (c)
+        tcp_send_urgent(&n->ctx, n->now_ns, c, ahead);
+    net_leave(n);
+    return c ? 0 : -EBADF;
+}
+
 void net_request(struct net *n, uint64_t now_ns, uint32_t sock, uint32_t requests)
 {
     struct net_sock *s = net_sock_at(n, sock);
@@ -356,8 +371,6 @@ static void let_go(struct net *n, uint32_t sock, struct tcp_conn *c, bool abort)
 
 static void serve_asked(struct net *n, uint32_t sock, struct tcp_conn *c, uint32_t requests)
 {
-    if (c && requests & NET_URG)
-        tcp_send_urgent(&n->ctx, n->now_ns, c);
     if (c && requests & NET_SHUT_RX)
         tcp_shutdown_rx(&n->ctx, n->now_ns, c);
     if (c && requests & NET_SHUT_TX)

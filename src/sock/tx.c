@@ -238,12 +238,12 @@ ssize_t conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, i
     if (c->end)
         call.timeout_ns = c->end->sndtimeo_ns;
     total = p.left;
+    if (unlikely(flags & MSG_OOB) && !conn_has_stream(c) && conn_tx_ring(c))
+        cm_wire_urgent(&c->chan, (uint32_t)MIN(total, (size_t)UINT16_MAX));
     while ((n = attempt(c, fd, &p, flags, &call)) == -ECANCELED || (n >= 0 && p.left)) {
         if (n != -ECANCELED && (n = after_part(c, fd, &p, n, flags, &call)))
             break;
     }
-    if (unlikely(flags & MSG_OOB) && p.left < total && !conn_has_stream(c))
-        cm_wire_urgent(&c->chan);
     return p.left < total ? (ssize_t)(total - p.left) : MIN(n, 0);
 }
 

@@ -268,13 +268,13 @@ void tcp_close(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
     tcp_shutdown_tx(ctx, now_ns, c);
 }
 
-void tcp_send_urgent(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c)
+void tcp_send_urgent(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c, uint32_t ahead)
 {
     struct ring tx;
 
     if (!c->has_rings || c->fin_queued || ctx->host->ring(ctx->self, c, TCP_TX, &tx))
         return;
-    c->snd_up = c->tx_seq + (uint32_t)ring_ready(&tx, c->tx_pos);
+    c->snd_up = c->tx_seq + (uint32_t)ring_ready(&tx, c->tx_pos) + ahead;
     c->urgent_out = 1;
     conn_ready(ctx, c);
 }

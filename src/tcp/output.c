@@ -27,7 +27,7 @@ static bool short_may_go(const struct tcp_conn *c, uint32_t len, uint32_t unsent
         return true;
     if (len < unsent) // the window, or cwnd, cuts it: wait for more
         return false;
-    if (c->fin_queued)
+    if (c->fin_queued || c->urgent_out)
         return true;
     if (c->cork || c->more)
         return false;

@@ -255,9 +255,9 @@ int tcp_get(const struct tcp_ctx *ctx, const struct tcp_conn *c, enum tcp_option
 // Bytes in the send ring that have never gone (SIOCOUTQNSD, TCP_NOTSENT_LOWAT).
 uint32_t tcp_unsent(const struct tcp_ctx *ctx, const struct tcp_conn *c);
 
-// The last byte put into the send ring so far is urgent (RFC 6093: sent as such, kept in the
-// stream).
-void tcp_send_urgent(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c);
+// The last byte in the send ring, or where ahead is not 0 of as many more that follow, is urgent
+// (RFC 6093: sent as such, kept in the stream). Only what has not been sent yet can be.
+void tcp_send_urgent(struct tcp_ctx *ctx, uint64_t now_ns, struct tcp_conn *c, uint32_t ahead);
 
 // Stream position in the receive ring just behind the last urgent byte. -ENOENT where none is
 // known.

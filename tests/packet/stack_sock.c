@@ -404,7 +404,7 @@ ptrdiff_t stack_send(struct stack *st, int fd, const void *buf, size_t len, int 
     if (n < 0)
         return n;
     if (flags & MSG_OOB)
-        tcp_send_urgent(&st->ctx, st->now_ns, s->conn);
+        tcp_send_urgent(&st->ctx, st->now_ns, s->conn, 0);
     if (flags & MSG_MORE)
         tcp_tx_more(&st->ctx, st->now_ns, s->conn);
     else

@@ -272,7 +272,7 @@ static void write_some(struct node *n, struct end *e)
     ring_publish_head(&r, at);
     if (e->plan.urgent && at > e->plan.send_bytes / 2) {
         e->plan.urgent = false;
-        tcp_send_urgent(&n->ctx, n->now_ns, e->conn);
+        tcp_send_urgent(&n->ctx, n->now_ns, e->conn, 0);
     }
     tcp_tx_notify(&n->ctx, n->now_ns, e->conn);
 }

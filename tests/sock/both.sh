@@ -5,6 +5,6 @@
 here=$(dirname "$0")
 SOCK_HERE=10.28.0.1 SOCK_PEER=10.28.0.2 SOCK_PEER_NS=/run/netns/peer
 export SOCK_HERE SOCK_PEER SOCK_PEER_NS
-[ $# -gt 0 ] || set -- io halfclose 'recv_flags/waitall*' 'reset/reset_wakes_*' \
-    exec/exec_of_a_stranger exec/a_new_program_switches
+[ $# -gt 0 ] || set -- io halfclose 'recv_flags/waitall*' reset death oob \
+    exec/exec_of_a_stranger exec/a_new_program_switches 'exec/*set_lives_on'
 exec python3 "$here/../wire/rig.py" bash "$here/run.sh" both "$@"

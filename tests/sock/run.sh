@@ -28,6 +28,9 @@ if [ "$mode" = both ]; then
     ip netns exec peer "$build/shuntd" --socket "$SOCK_PEER_SHUNTD" &
     daemon=$!
     trap 'kill "$daemon"; rm -rf "$work"' EXIT
+    while [ ! -S "$SOCK_PEER_SHUNTD" ] && kill -0 "$daemon"; do
+        sleep 0.02
+    done
 fi
 case $mode in
 kernel) echo 'rules = ( { name = "nothing"; action = "forbid"; } );' ;;

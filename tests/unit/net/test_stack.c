@@ -113,6 +113,21 @@ static void test_ended_before_it_is_closed(void **state)
     }
 }
 
+static void test_urgent_byte_is_told(void **state)
+{
+    uint32_t listener = NET_NONE, sock[2];
+    struct net_info info;
+
+    pair_connect(&pair, false, 27000, &listener, sock);
+    assert_int_equal(program_write(pair.net[0], sock[0], "abc", 3), 3);
+    assert_int_equal(net_urgent(pair.net[0], soon(), sock[0], 1), 0);
+    assert_int_equal(program_write(pair.net[0], sock[0], "!", 1), 1);
+    expect(1, sock[1], NET_URGENT);
+    assert_int_equal(net_info(pair.net[1], sock[1], &info), 0);
+    assert_int_equal(info.urgent_pos, 4);
+    assert_int_equal(net_urgent(pair.net[0], soon(), 63, 1), -EBADF);
+}
+
 static void test_half_close_goes_on_the_other_way(void **state)
 {
     uint32_t listener = NET_NONE, sock[2];
@@ -298,6 +313,7 @@ int main(void)
         stack_test(test_transfer_ip6),
         stack_test(test_close_is_fin_after_the_bytes),
         stack_test(test_ended_before_it_is_closed),
+        stack_test(test_urgent_byte_is_told),
         stack_test(test_half_close_goes_on_the_other_way),
         stack_test(test_abort_resets_the_peer),
         stack_test(test_nobody_listens),

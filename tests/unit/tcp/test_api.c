@@ -76,7 +76,7 @@ static void test_listen_shutdown_and_urgent_mean_nothing(void **state)
 {
     peer_start_passive(&e, NULL, 0, TCP_ESTABLISHED);
     assert_int_equal(tcp_shutdown_tx(ctx(), e.p->now_ns, e.listener), -ENOTCONN);
-    tcp_send_urgent(ctx(), e.p->now_ns, e.listener);
+    tcp_send_urgent(ctx(), e.p->now_ns, e.listener, 0);
     assert_int_equal(peer_take(&e), 0);
     peer_end(&e);
 }

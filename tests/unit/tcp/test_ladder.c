@@ -460,10 +460,24 @@ static void test_established_urgent_data_is_pointed_at(void **state)
 {
     peer_start(&e, NULL, 0, TCP_ESTABLISHED);
     pair_write(e.p, 0, e.c, "0123456789", 10);
-    tcp_send_urgent(&e.p->side[0].ctx, e.p->now_ns, e.c);
+    tcp_send_urgent(&e.p->side[0].ctx, e.p->now_ns, e.c, 0);
     assert_int_equal(peer_take(&e), 1);
     assert_true(e.out[0].flags & SEG_URG);
     assert_int_equal(e.out[0].urgent, 10);
+    peer_end(&e);
+}
+
+static void test_established_urgent_data_that_follows(void **state)
+{
+    peer_start(&e, NULL, 0, TCP_ESTABLISHED);
+    pair_write(e.p, 0, e.c, "0123", 4);
+    assert_int_equal(peer_take(&e), 1);
+    assert_false(e.out[0].flags & SEG_URG);
+    tcp_send_urgent(&e.p->side[0].ctx, e.p->now_ns, e.c, 6);
+    pair_write(e.p, 0, e.c, "456789", 6);
+    assert_int_equal(peer_take(&e), 1);
+    assert_true(e.out[0].flags & SEG_URG);
+    assert_int_equal(e.out[0].urgent, 6);
     peer_end(&e);
 }
 
@@ -679,6 +693,7 @@ int main(void)
         T(test_established_paws_lets_rst_pass),
         T(test_established_urgent_pointer_is_told),
         T(test_established_urgent_data_is_pointed_at),
+        T(test_established_urgent_data_that_follows),
         T(test_established_fin_leads_to_close_wait),
         T(test_close_wait_still_sends),
         T(test_close_wait_close_then_ack_ends),
