@@ -183,15 +183,18 @@ static int tell_drop(struct cm *cm, uint64_t cookie)
     return send_msg(cm, &msg, NULL, 0);
 }
 
+// As many as there is room for. Telling one may lose the connection, and all that was to be told.
 static void tell_drops(struct cm *cm)
 {
-    struct cookies drops;
+    for (size_t i = 0; i < cm->drops.slots; i++)
+        while (i < cm->drops.slots && cm->drops.slot[i]) {
+            uint64_t cookie = cm->drops.slot[i];
 
-    cookies_take(&cm->drops, &drops);
-    for (size_t i = 0; i < drops.slots && cm->up.sock >= 0; i++)
-        if (drops.slot[i] && tell_drop(cm, drops.slot[i]))
-            cookies_add(&cm->drops, drops.slot[i]);
-    cookies_fini(&drops);
+            if (tell_drop(cm, cookie))
+                return;
+            cm->stuck_ns = 0;                // there was no room for it before: shuntd reads
+            cookies_del(&cm->drops, cookie); // which moves another here, or none
+        }
 }
 
 static void flush(struct cm *cm)
@@ -351,14 +354,36 @@ void cm_claim(struct cm *cm, int sock, const struct cm_wish *wish)
     cm->look_ns = MIN(cm->look_ns, now + LOOK_FRESH_NS);
 }
 
+// The program may make no further call for long: so what found no room waits for some, while
+// shuntd reads.
+static void press_drops(struct cm *cm)
+{
+    uint64_t now = clock_now_ns();
+
+    if (stuck(cm, now))
+        return;
+    if (!cm->receiving)
+        manager_receive(cm); // shuntd reads nothing of who leaves its answers unread
+    if (cm->up.sock >= 0)
+        packet_wait(cm->up.sock, POLLOUT, now + STUCK_NS);
+    if (cm->up.sock >= 0)
+        tell_drops(cm);
+}
+
 void cm_drop(struct cm *cm, uint64_t cookie)
 {
+    int err;
+
     cookies_del(&cm->claims, cookie);
     cookies_del(&cm->mirrors, cookie);
     if (!uplink_is_ours(&cm->up))
         return; // shuntd forgot it with the connection
-    if (tell_drop(cm, cookie) && cm->up.sock >= 0 && !cookies_add(&cm->drops, cookie))
-        cm->look_ns = 0;
+    err = tell_drop(cm, cookie);
+    if (!err || cm->up.sock < 0 || cookies_add(&cm->drops, cookie))
+        return;
+    cm->look_ns = 0;
+    if (err == -EAGAIN)
+        press_drops(cm);
 }
 
 int cm_relay(struct cm *cm, uint64_t cookie, const void *bytes, size_t n)

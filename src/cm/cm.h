@@ -95,7 +95,8 @@ void cm_chunk_gone(struct cm *cm, int memfd);
 // may not be under Shunt).
 void cm_claim(struct cm *cm, int sock, const struct cm_wish *wish);
 
-// Takes a claim back, or says that this process is done with the channel of cookie. Does not block.
+// Takes a claim back, or says that this process is done with the channel of cookie. Does not block,
+// but where there is no room for more: then 100 ms at most, and no more while shuntd reads nothing.
 // Best called after the socket is closed: then shuntd sees at once whether another process has it.
 void cm_drop(struct cm *cm, uint64_t cookie);
 

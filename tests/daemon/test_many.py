@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Many connections at once: all are opened, all echo, all are closed; and then fds and memory of programs
-and shuntd are what they were. 1,000 sockets; SHUNT_LONG=1: 4,000."""
+and shuntd are what they were. 1,000 sockets; SHUNT_LONG=1: 10,000."""
 import os
 import pathlib
 import resource
@@ -13,9 +13,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "common"
 from shunted import Shunt, Tap  # noqa: E402
 
 LONG = os.environ.get("SHUNT_LONG") == "1"
-PAIRS = 4 if LONG else 2  # of programs: one has at most 20,000 numbers on our machines
-EACH = 500 if LONG else 250  # connections
-PATIENCE = 300
+PAIRS = 5 if LONG else 2  # of programs: one has at most 20,000 numbers on our machines
+EACH = 1000 if LONG else 250  # connections
+PATIENCE = 60
 SLACK_KB = 4096  # of a program that has had them once; rings alone would be ten times that
 CONFIG = 'channel_budget = 20000;\nring_budget_bytes = 4294967296L;\nrules = ( { lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; ring_bytes = 16384; } );\n'
 
@@ -93,16 +93,24 @@ def wait_for(what):
 
 
 def round_of_all(shunt, programs):
-    """Opens, echoes until all are switched, closes. How many were switched at each program."""
+    """Opens, echoes until all are switched, closes. How many were switched at each program; what `shunt stat`
+    says of them; seconds that it all took, and memory of the programs while they are open."""
+    began = [time.monotonic()]
     tell(programs, "open")
     switched = []
     for _ in range(60):
         switched = [int(answer[0]) for answer in tell(programs, "echo 20")]
         if sum(switched) == EACH * len(programs):
             break
-    channels = shunt.stat()["shuntd"]["channels"]
+    began.append(time.monotonic())
+    stat = shunt.stat()
+    began.append(time.monotonic())
+    memory = measure(programs)
+    began.append(time.monotonic())
     tell(programs, "close")
-    return switched, channels
+    began.append(time.monotonic())
+    took = {what: round(began[i + 1] - began[i], 2) for i, what in ((0, "open and echo"), (1, "stat"), (3, "close"))}
+    return switched, stat, took, memory
 
 
 def measure(programs):
@@ -119,10 +127,12 @@ def main():
         round_of_all(shunt, programs)
         wait_for(lambda: shunt.stat()["shuntd"]["channels"] == 0)
         before, daemon = measure(programs), fds_of(shunt.daemon.pid)
-        switched, channels = round_of_all(shunt, programs)
+        switched, stat, took, memory = round_of_all(shunt, programs)
+        channels, shown = stat["shuntd"]["channels"], len(stat["connections"])
         tap.ok(sum(switched) == EACH * len(programs), f"{EACH * len(programs)} sockets all echo, and all are switched")
         tap.ok(channels == EACH * PAIRS, "shuntd counts a channel for each connection")
-        tap.ok(wait_for(lambda: shunt.stat()["shuntd"]["channels"] == 0), "and none when they are closed")
+        tap.ok(shown == EACH * len(programs), "shunt stat shows them all")
+        tap.ok(wait_for(lambda: shunt.stat()["shuntd"]["channels"] == 0), "and none is left when they are closed")
         after = measure(programs)
         tap.ok([a[0] for a in after] == [b[0] for b in before], "programs have the fds that they had")
         tap.ok(all(a[1] < b[1] + SLACK_KB and a[2] < b[2] + SLACK_KB for a, b in zip(after, before)), "and the memory")
@@ -130,7 +140,8 @@ def main():
         if tap.failed:
             tap.note(f"{switched} {channels} {before} {after} {daemon} {fds_of(shunt.daemon.pid)}")
         else:
-            tap.note(f"fds, resident and mapped kB of each program: {before} {after}")
+            tap.note(f"seconds: {took}")
+            tap.note(f"fds, resident and mapped kB of each program: {before}, with all open {memory}, {after}")
         for program in programs:
             program.end()
     tap.end()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 cm_tests = tests/unit/cm/test_counters tests/unit/cm/test_iface tests/unit/cm/test_place \
-	tests/unit/cm/test_packet tests/unit/cm/test_cookies tests/unit/cm/test_fd
+	tests/unit/cm/test_packet tests/unit/cm/test_cookies tests/unit/cm/test_fd tests/unit/cm/test_drops
 check_PROGRAMS += $(cm_tests)
 TESTS += $(cm_tests)
 QUICK_TESTS += $(cm_tests)
@@ -22,3 +22,6 @@ tests_unit_cm_test_cookies_LDADD = libcm.la $(TEST_LIBS)
 tests_unit_cm_test_fd_SOURCES = tests/unit/cm/test_fd.c
 tests_unit_cm_test_fd_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
 tests_unit_cm_test_fd_LDADD = libcm.la libbase.la $(TEST_LIBS)
+tests_unit_cm_test_drops_SOURCES = tests/unit/cm/test_drops.c
+tests_unit_cm_test_drops_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(PROTOBUF_C_CFLAGS)
+tests_unit_cm_test_drops_LDADD = libcm.la libbase.la $(TEST_LIBS)
