@@ -78,7 +78,8 @@ void wire_share(struct conn *c, int fd);
 bool wire_adopt(int fd);
 
 // fd, one of c's numbers, is about to be closed: if it is the last copy of the lifeline, the end of
-// the connection leaves the host before this returns, as by the kernel's close(). Inside.
+// the connection leaves the host before this returns, as by the kernel's close(); where another
+// thread is in a call on it, before that one returns. Inside.
 void wire_closing(struct conn *c, int fd);
 
 // The same for all connections, before the process ends.

@@ -136,7 +136,7 @@ static struct conn *conn_new(int fd, enum conn_stage stage)
         c->chan.bell = c->chan.peer_bell = -1;
         c->carrier = &carrier_kernel;
         c->ring_lane = SHUNT_LANE_SHM;
-        c->shadow = c->ears = -1;
+        c->shadow = c->ears = c->held = -1;
         list_init(&c->watches);
         list_init(&c->claimed);
     }

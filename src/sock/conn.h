@@ -65,9 +65,10 @@ struct conn {
     int shadow;                       // the kernel's socket that was to be connected and keeps the
                                       // options; -1: not made. Only where the carrier is our own
     char obstacle[CM_WIRE_WHY_BYTES]; // why it is not on our own TCP; "": nobody asked
-    int ears;                         // of a listener: hears what stacks accept (daemon/wire.h); -1
-    struct list watches;              // of struct epoll_watch, guarded by epoll.c
-    struct list claimed;              // in the table of claims, by cookie
+    int held;            // the lifeline, for calls that outlive the last number (wire_closing); -1
+    int ears;            // of a listener: hears what stacks accept (daemon/wire.h); -1
+    struct list watches; // of struct epoll_watch, guarded by epoll.c
+    struct list claimed; // in the table of claims, by cookie
 };
 
 // ---- life (conn.c) ----

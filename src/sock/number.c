@@ -29,7 +29,7 @@ int sock_limit(void)
 // The fds of one connection beside its own.
 static bool bell_moved(struct conn *c, int oldfd, int newfd)
 {
-    int *own[] = {&c->chan.bell, &c->chan.peer_bell, &c->shadow, &c->ears};
+    int *own[] = {&c->chan.bell, &c->chan.peer_bell, &c->shadow, &c->ears, &c->held};
 
     for (size_t i = 0; i < ARRAY_LEN(own); i++) {
         if (*own[i] != oldfd)

@@ -97,14 +97,42 @@ static int begin(struct conn *c, int fd, bool opening)
     return 0;
 }
 
-// Others that hold it, or that are in a call of theirs, may still use it; then shuntd sees its end.
+// Another process that holds it may still use it; then shuntd sees its end.
+static void end_if_last(struct conn *c, int fd)
+{
+    if (!end_has(c->end, END_RELAYED | END_DEAD | END_CUT) && holders_only_self(c->end, fd))
+        cm_wire_end(&c->chan, end_has(c->end, END_HARD));
+}
+
+// As the kernel, a call that another thread is in keeps the connection until it returns.
+static void hold(struct conn *c, int fd)
+{
+    int held = (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    if (held < 0)
+        return;
+    c->held = cm_fd_up(held);
+    fdtab_set(c->held, FD_OWN, NULL);
+}
+
+static void let_go(struct conn *c)
+{
+    if (c->held < 0)
+        return;
+    end_if_last(c, c->held);
+    fdtab_set(c->held, FD_NONE, NULL);
+    sys_close(c->held);
+    c->held = -1;
+}
+
 void wire_closing(struct conn *c, int fd)
 {
-    if (likely(c->carrier->twin) || !c->chan.shared || atomic_load(&c->fds) != 1 ||
-        atomic_load(&c->users) != 1 || end_has(c->end, END_RELAYED | END_DEAD | END_CUT) ||
-        !holders_only_self(c->end, fd))
+    if (likely(c->carrier->twin) || !c->chan.shared || atomic_load(&c->fds) != 1)
         return;
-    cm_wire_end(&c->chan, end_has(c->end, END_HARD));
+    if (atomic_load(&c->users) == 1)
+        end_if_last(c, fd);
+    else if (c->held < 0)
+        hold(c, fd);
 }
 
 void wire_exit(void)
@@ -127,6 +155,7 @@ void wire_leave(struct conn *c)
 {
     int bell = c->chan.bell;
 
+    let_go(c);
     if (c->shadow >= 0) {
         fdtab_set(c->shadow, FD_NONE, NULL);
         sys_close(c->shadow);
