@@ -316,6 +316,12 @@ static bool stirs(const struct conn *c, short events, size_t need)
            conn_may_put(c);
 }
 
+// Is it not the rings that the waiter waits for?
+static bool waits_for_carrier(const struct conn *c, short events)
+{
+    return !conn_rx_ring(c) || ((events & POLLOUT) && !conn_tx_ring(c));
+}
+
 static bool spin(struct conn *c, int fd, short events, const struct conn_call *call)
 {
     size_t need = MAX(call->need, (size_t)1);
@@ -334,7 +340,7 @@ static bool spin(struct conn *c, int fd, short events, const struct conn_call *c
             pumps_look();
             found = stirs(c, events, need);
         }
-        if (!found && !conn_rx_ring(c))
+        if (!found && waits_for_carrier(c, events))
             found = holds(c, fd, events, call);
         if (!found) {
             sock_enter();
