@@ -200,8 +200,25 @@ static void on_answer(struct ask *ask, struct stack *s, const struct keep_done *
         question_end(q);
 }
 
-// Holds the port that m names, and asks s. A port that the program has bound is its own already;
-// port 0 is chosen. 0, or -errno with a phrase in q.
+// Holds the port that m names. One that the program has bound is its own already; port 0 is chosen.
+// The answers to what connects from it are to come to the stack at once. 0 or -errno.
+static int hold_port(struct stack *s, struct keep_msg *m)
+{
+    struct keep_ask *a = &m->ask;
+    int err;
+
+    if (!a->local_port)
+        return net_ports_take(s->ports, &a->local, &a->local_port);
+    err = net_ports_share(s->ports, &a->local, a->local_port);
+    if (err || m->kind != KEEP_OPEN)
+        return err;
+    err = net_ports_steer(s->ports, &a->local, a->local_port);
+    if (err)
+        net_ports_release(s->ports, &a->local, a->local_port);
+    return err;
+}
+
+// Holds the port, and asks s. 0, or -errno with a phrase in q.
 static int ask_holding(struct question *q, struct stack *s, struct keep_msg *m, int fd)
 {
     struct keep_ask *a = &m->ask;
@@ -213,10 +230,7 @@ static int ask_holding(struct question *q, struct stack *s, struct keep_msg *m, 
         return -EBUSY;
     }
     part = calloc(1, sizeof *part);
-    err = !part           ? -ENOMEM
-          : a->local_port ? net_ports_share(s->ports, &a->local, a->local_port)
-                          : net_ports_take(s->ports, &a->local, &a->local_port);
-
+    err = part ? hold_port(s, m) : -ENOMEM;
     if (err) {
         note_refusal(q, err, "the local port cannot be had");
         free(part);
