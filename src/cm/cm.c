@@ -54,7 +54,7 @@ static void refuse_all(struct cm *cm)
     cookies_take(&cm->claims, &claims);
     for (size_t i = 0; i < claims.slots; i++)
         if (claims.slot[i])
-            cm->events->refused(cm->events->arg, claims.slot[i], cm->why, false);
+            cm->events->refused(cm->events->arg, claims.slot[i], cm->why, true);
     cookies_fini(&claims);
     cookies_take(&cm->mirrors, &mirrors);
     for (size_t i = 0; i < mirrors.slots; i++)
@@ -69,8 +69,9 @@ void manager_lost(struct cm *cm, const char *why)
     cm->own_spinners = &cm->no_slot;
     cm->stuck_ns = 0;
     cookies_fini(&cm->drops);
+    if (strcmp(cm->why, why))
+        log_info("no shuntd: %s", why); // not each time that it is tried again
     snprintf(cm->why, sizeof cm->why, "%s", why);
-    log_info("no shuntd: %s", cm->why);
     if (cm->question.kind != ASK_NOTHING)
         cm->question.answer = -ENOTCONN;
     for (int i = 0; i < cm->n_chunks; i++)
@@ -132,6 +133,7 @@ static bool connected(struct cm *cm)
         return false;
     }
     cm->chunks_due = cm->n_chunks > 0;
+    *cm->why = 0;
     sent(cm, uplink_hello(cm->up.sock));
     return cm->up.sock >= 0;
 }
@@ -347,7 +349,7 @@ void cm_claim(struct cm *cm, int sock, const struct cm_wish *wish)
     const char *why = claim(cm, sock, wish, now);
 
     if (why) {
-        cm->events->refused(cm->events->arg, wish->cookie, why, cm->up.sock >= 0);
+        cm->events->refused(cm->events->arg, wish->cookie, why, true);
         return;
     }
     cm->fresh_ns = now + FRESH_NS;

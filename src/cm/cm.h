@@ -60,7 +60,8 @@ struct cm_events {
     // The peer has claimed too: here is the channel. The fds in ch belong to the callee.
     void (*matched)(void *arg, const struct cm_channel *ch);
     // No channel for cookie: reason is a short sentence without a full stop. Final for this claim.
-    // again: only because shuntd has too much to do; a new claim may do better in a while.
+    // again: only because there is no shuntd, or it has too much to do; a new claim may do better
+    // in a while.
     void (*refused)(void *arg, uint64_t cookie, const char *reason, bool again);
     // The claim still waits; text says for what, without a full stop.
     void (*noted)(void *arg, uint64_t cookie, const char *text);

@@ -237,9 +237,10 @@ static void claim(struct conn *c, int fd)
     c->end->rec.pid = self.pid;
     c->stage = CONN_CLAIMED;
     list_add_tail(bucket(c->cookie), &c->claimed);
-    conn_reason(c, "waiting for the peer to claim it, too");
     c->registered = true;
     cm_claim(self.cm, fd, &wish);
+    if (c->stage == CONN_CLAIMED)
+        conn_reason(c, "waiting for the peer to claim it, too");
 }
 
 static void start_lanes(const struct conn *c)
@@ -254,15 +255,16 @@ static void start_lanes(const struct conn *c)
 // Under a rule that requires a lane the connection ends when none was found in time.
 void conn_deadline(struct conn *c, int fd)
 {
-    if (c->rule.action != POLICY_REQUIRE ||
+    if (c->rule.action != POLICY_REQUIRE || end_has(c->end, END_ATTACHED) ||
         clock_now_ns() - c->made_ns < c->rule.deadline_ms * NS_PER_MS)
         return;
     sock_lock(&self.lock, false);
     if (c->stage == CONN_CLAIMED) {
         list_del(&c->claimed);
         cm_drop(self.cm, c->cookie);
-        conn_refuse(c, fd);
     }
+    if (c->stage == CONN_CLAIMED || c->stage == CONN_HOPEFUL)
+        conn_refuse(c, fd);
     sock_unlock(&self.lock, false);
 }
 
@@ -407,7 +409,7 @@ static void refused(void *arg, uint64_t cookie, const char *reason, bool again)
     }
     conn_reason(c, reason);
     shared = end_has(c->end, END_SHARED); // perhaps another process of the family claimed it
-    if (c->rule.action == POLICY_REQUIRE && !shared)
+    if (c->rule.action == POLICY_REQUIRE && !shared && !again)
         return; // as if it waited: its deadline ends it
     list_del(&c->claimed);
     if (again || shared) {

@@ -40,8 +40,9 @@ static void progress(struct conn *c, int fd)
         conn_answers(0);
         if (unlikely(c->far) && c->stage == CONN_CLAIMED)
             mirror_open(c, fd);
-        conn_deadline(c, fd);
     }
+    if (c->stage == CONN_HOPEFUL || c->stage == CONN_CLAIMED)
+        conn_deadline(c, fd);
     if (c->stage == CONN_MAPPED || c->stage == CONN_RAW ||
         (c->stage != CONN_FRESH && c->rule.action != POLICY_REQUIRE))
         require_over(c);

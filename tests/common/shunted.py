@@ -53,7 +53,7 @@ class Shunt:
         if user:
             shutil.chown(self.dir.name, user, user)
 
-    def __enter__(self):
+    def start(self):
         command = [build_dir() / "shuntd", "--socket", self.socket, "-c", self.config]
         self.daemon = subprocess.Popen(command, env=plain_env(), stdin=subprocess.DEVNULL,
                                        **as_user(self.user))
@@ -63,6 +63,9 @@ class Shunt:
             time.sleep(0.01)
         if not self.socket.exists():
             raise RuntimeError("shuntd did not start")
+
+    def __enter__(self):
+        self.start()
         return self
 
     def __exit__(self, *_):

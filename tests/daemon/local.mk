@@ -27,7 +27,7 @@ tests_daemon_test_mirror_LDADD = libdaemon.la $(TEST_LIBS)
 
 # these wait for a private shuntd to end by itself, or for programs
 DAEMON_SH = tests/daemon/test_run.sh tests/daemon/test_stat.py tests/daemon/test_attacks.py \
-	tests/daemon/test_many.py
+	tests/daemon/test_many.py tests/daemon/test_late.py
 dist_check_SCRIPTS += $(DAEMON_SH)
 TESTS += $(DAEMON_SH)
 
