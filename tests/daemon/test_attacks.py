@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Two programs that exchange bytes under Shunt while something goes wrong: memory is short, shuntd
-stands still, or one of the three is killed at some moment. Every byte that was read is checked.
+stands still, or one of the three is stopped or killed at some moment. Every byte that was read is checked.
 SHUNT_LONG=1: more rounds, and more connections."""
 import json
 import os
@@ -40,7 +40,10 @@ def write():
     at = 0
     try:
         while at < total:
-            at += s.send(part(at, min(5000, total - at)))
+            n = s.send(part(at, min(5000, total - at)))
+            if "restless" in sys.argv and at >> 20 != at + n >> 20:
+                s.setsockopt(0x5348, 2, 1) # back to TCP, and claimed again
+            at += n
         s.shutdown(socket.SHUT_WR)
     except OSError:
         pass
@@ -121,12 +124,18 @@ def start_daemon():
     return daemon
 
 
+def end_daemon(daemon):
+    daemon.kill()
+    daemon.wait()
+    os.path.exists(sock) and os.unlink(sock)
+
+
 class Pair:
     """A server and a client that send each other total bytes."""
 
     def __init__(self, total, *more, under=()):
         run = [*under, SHUNT, "run", "--", sys.executable, "-c", END]
-        self.server = start([*run, "server", str(total)])
+        self.server = start([*run, "server", str(total), *(word for word in more if word != "tight")])
         port = self.server.stdout.readline().strip()
         self.client = start([*run, "client", str(total), port, *more])
         for end in (self.server, self.client):
@@ -168,9 +177,7 @@ def rounds_of_death(victim, rounds, rng):
             good = whole(told, total) if victim == "shuntd" else not told["bad"] and told["read"] <= total
             if not good:
                 wrong.append((name, told))
-        daemon.kill()
-        daemon.wait()
-        os.path.exists(sock) and os.unlink(sock)
+        end_daemon(daemon)
     return wrong, switched
 
 
@@ -227,10 +234,35 @@ def many_connections(n):
     check(f"{n} connections opened at once are all switched", said == ["0", str(n)], said)
 
 
+def no_moment_of_peace(rounds, rng):
+    """Ends and shuntd are stopped and go on, shuntd is killed and comes back, while connections move to
+    and fro. What is wrong, and how often that was done."""
+    total = 12 << 20
+    wrong, turns = [], 0
+    for _ in range(rounds):
+        daemon = start_daemon()
+        pair = Pair(total, "restless")
+        while pair.server.poll() is None and pair.client.poll() is None:
+            victim = rng.choice((pair.server, pair.client, daemon) * 3 + (None,))
+            if victim:
+                victim.send_signal(signal.SIGSTOP)
+                time.sleep(rng.random() * 0.05)
+                victim.send_signal(signal.SIGCONT)
+            else:
+                end_daemon(daemon)
+                time.sleep(rng.random() * 0.05)
+                daemon = start_daemon()
+            time.sleep(rng.random() * 0.05)
+            turns += 1
+        wrong += [told for told in pair.both() if not whole(told, total)]
+        end_daemon(daemon)
+    return wrong, turns
+
+
 def main():
     rng = random.Random(SEED)
     rounds = 30 if LONG else 1
-    print("1..10")
+    print("1..11")
     print("# seed", SEED)
     with open(conf, "w") as f:
         f.write('rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; ring_bytes = 16777216; } );\n')
@@ -240,14 +272,14 @@ def main():
     full_dev_shm()
     shuntd_stands_still(daemon)
     many_connections(2000 if LONG else 500)
-    daemon.kill()
-    daemon.wait()
-    os.unlink(sock)
+    end_daemon(daemon)
     with open(conf, "w") as f:
         f.write('rules = ( { name = "all"; lanes = [ "shm" ]; after_bytes = 0; after_ms = 0; } );\n')
     for victim in ("server", "client", "shuntd"):
         wrong, switched = rounds_of_death(victim, rounds, rng)
         check(f"{victim} is killed: the others read nothing wrong", not wrong, *wrong, f"seed {SEED}, switched {switched}")
+    wrong, turns = no_moment_of_peace(rounds, rng)
+    check("all are stopped again and again: every byte comes", not wrong, *wrong, f"seed {SEED}, {turns} times")
 
 
 main()
