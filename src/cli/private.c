@@ -53,20 +53,21 @@ static void become_shuntd(char *path, const char *config)
 
 static int start(char *path, const char *config)
 {
-    int status;
+    int status = 0;
     pid_t child = fork();
 
     if (child < 0)
         return -errno;
     if (child == 0) {
         setsid();
-        if (fork() == 0)
+        child = fork();
+        if (child == 0)
             become_shuntd(path, config);
-        _exit(0);
+        _exit(child < 0 ? errno : 0);
     }
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
-    return 0;
+    return WIFEXITED(status) ? -WEXITSTATUS(status) : 0;
 }
 
 static bool nobody_there(int err)
@@ -83,8 +84,10 @@ static int start_and_greet(char path[static PLACE_MAX], const char *config, char
 
     while (nobody_there(err) && clock_now_ns() < deadline_ns) {
         if (clock_now_ns() >= again_ns) {
-            if ((err = start(path, config)))
-                break;
+            if ((err = start(path, config))) {
+                snprintf(why, ASK_WHY_BYTES, "shuntd cannot be started: %s", err_text(err));
+                return err;
+            }
             again_ns = clock_now_ns() + START_NS / 4;
         }
         if (greet(path, deadline_ns, why, &err))

@@ -234,7 +234,8 @@ const struct option policy_schema[OPT_COUNT] = {
                         .type = TYPE_BOOL,
                         .scopes = IN_DEFAULTS | IN_RULE,
                         .text = "Whether the two ends may belong to different users of one "
-                                "host. The rules of both ends must allow it."},
+                                "host. The rules of both ends must allow it. A program can then "
+                                "keep calls of the other one waiting."},
     [OPT_AGENT_PEERS] = {.name = "peers",
                          .type = TYPE_PEERS,
                          .scopes = IN_AGENT,

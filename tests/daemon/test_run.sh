@@ -62,9 +62,18 @@ if [ "$(id -u)" = 0 ] && [ -u /usr/bin/su ] && setpriv --reuid=65534 --clear-gro
     SHUNT_SOCKET=$work/nobody/s setpriv --reuid=65534 --clear-groups "$shunt" run su --version >"$work/out" 2>"$work/err"
     complains "runs as another user"; ok "a setuid program is told of"
     pid=$(pgrep -f -- "^shuntd --private --socket $work/nobody/s") && kill "$pid"; ok "and anybody can have a private shuntd"
+    mkdir "$work/single" && chown 64999 "$work/single" # which owns no other process
+    for most in 1 2; do
+        (ulimit -u $most && SHUNT_SOCKET=$work/single/s exec setpriv --reuid=64999 --clear-groups "$shunt" run echo hello) \
+            >"$work/out" 2>"$work/err"
+        says hello && complains "shuntd cannot be started: Resource temporarily unavailable (running on kernel TCP)"
+        ok "where there may be no process but $most, the program runs"
+    done
 else
     count=$((count + 1)); echo "ok $count - a setuid program is told of # SKIP not root, or no setuid su"
     count=$((count + 1)); echo "ok $count - and anybody can have a private shuntd # SKIP not root, or no setuid su"
+    count=$((count + 1)); echo "ok $count - where there may be no process but 1, the program runs # SKIP not root"
+    count=$((count + 1)); echo "ok $count - where there may be no process but 2, the program runs # SKIP not root"
 fi
 
 end_daemons; within 5 none_left
