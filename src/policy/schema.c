@@ -228,8 +228,8 @@ const struct option policy_schema[OPT_COUNT] = {
                       .max = 3600000,
                       .fallback.num = 1000,
                       .text = "How long a connection with action \"require\" waits for its "
-                              "lane, and how long connect(2) waits for shuntd on lane "
-                              "\"tcp\"."},
+                              "lane. On lane \"tcp\", how long connect(2) waits for shuntd, "
+                              "and, where it blocks, for the peer, before kernel TCP connects."},
     [OPT_CROSS_USER] = {.name = "cross_user",
                         .type = TYPE_BOOL,
                         .scopes = IN_DEFAULTS | IN_RULE,

@@ -45,6 +45,7 @@ struct conn {
     _Atomic bool refused;    // was ended so, and the program not told yet
     bool dressed;            // a listener with ears: options that accepted ones must be given
     bool kernel_only;        // not connected yet: has options that its connections must keep
+    bool hasty;              // the engine gives up its handshake early (wire_open.c)
     bool sndbuf;             // the program has set SO_SNDBUF
     struct conn_far *far;    // of a mirrored channel (mirror.h); NULL: the peer shares it
     struct sock_end *end;    // NULL before the first use and for listeners

@@ -19,6 +19,7 @@
 #include "shunt/info.h"
 
 #include <fcntl.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -195,6 +196,27 @@ static int keep_shadow(struct conn *c, int fd)
     return 0;
 }
 
+// The engine gives up a connect() that blocks when the rule's deadline has passed, and the kernel
+// goes on. No byte has gone before that is over, so that the user timeout is free to say so.
+static void limit_handshake(struct conn *c, int fd, struct cm_wire_options *o)
+{
+    uint64_t *timeout_ms = NULL;
+
+    for (uint32_t i = 0; i < o->n; i++)
+        if (o->at[i].option == CM_WIRE_USER_TIMEOUT_MS)
+            timeout_ms = &o->at[i].value;
+    if (c->nonblock || (timeout_ms && *timeout_ms <= c->rule.deadline_ms))
+        return;
+    if (!timeout_ms && o->n < CM_WIRE_OPTIONS) {
+        o->at[o->n].option = CM_WIRE_USER_TIMEOUT_MS;
+        timeout_ms = &o->at[o->n++].value;
+    }
+    if (!timeout_ms)
+        return;
+    *timeout_ms = c->rule.deadline_ms;
+    c->hasty = true;
+}
+
 // Under self.lock. 0: the handshake is under way.
 static int open_locked(struct conn *c, int fd, const union cm_addr *remote, int *lifeline,
                        char why[CM_WIRE_WHY_BYTES])
@@ -205,6 +227,7 @@ static int open_locked(struct conn *c, int fd, const union cm_addr *remote, int 
     if (err)
         return err;
     wire_options(fd, &options);
+    limit_handshake(c, fd, &options);
     err = cm_wire_open(fd, remote, &options, clock_now_ns() + c->rule.deadline_ms * NS_PER_MS,
                        &c->chan, lifeline, why);
     if (!err)
@@ -275,15 +298,34 @@ static int await_open(struct conn *c, int fd)
 }
 
 // What failed has been told: the socket is as new (connect(2) on Linux).
-static int connect_anew(struct conn *old, int fd, const struct sockaddr *addr, socklen_t len)
+static int connect_anew(struct conn *old, int fd, const struct sockaddr *addr, socklen_t len,
+                        const char *obstacle)
 {
     int err = wire_disconnect(old, fd);
     struct conn *c = err ? NULL : conn_get(fd);
 
     if (!c)
         return err ? err : -EBADF;
+    c->kernel_only = obstacle;
+    if (obstacle)
+        snprintf(c->obstacle, sizeof c->obstacle, "tcp: %s", obstacle);
     err = sock_connect(c, fd, addr, len);
     conn_put(c);
+    return err;
+}
+
+// Waits for what limit_handshake() has limited, too: the engine's frames may not arrive where the
+// kernel's do (NAT, IPsec), and so the kernel has the last word.
+static int connect_by_either(struct conn *c, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    int err = await_open(c, fd);
+
+    if (!c->hasty)
+        return err;
+    c->hasty = false;
+    if (err == -ETIMEDOUT || err == -EHOSTUNREACH)
+        return connect_anew(c, fd, addr, len, "the peer did not answer before the deadline");
+    wire_tell(c, IPPROTO_TCP, TCP_USER_TIMEOUT);
     return err;
 }
 
@@ -295,7 +337,7 @@ static int connect_again(struct conn *c, int fd, const struct sockaddr *addr, so
 
     if (status & CM_WIRE_CLOSED) {
         err = (int)c->carrier->at_end(c, fd);
-        return err ? err : connect_anew(c, fd, addr, len);
+        return err ? err : connect_anew(c, fd, addr, len, NULL);
     }
     if (!(status & CM_WIRE_CONNECTED))
         return end_has(c->end, END_NONBLOCK) ? -EALREADY : await_open(c, fd);
@@ -341,7 +383,7 @@ int wire_connect(struct conn *c, int fd, const struct sockaddr *addr, socklen_t 
     guess_local(fd, &remote, &local);
     if (!wants(c, &local, &remote) || open_wire(c, fd, &remote))
         return -EOPNOTSUPP;
-    return await_open(c, fd);
+    return connect_by_either(c, fd, addr, len);
 }
 
 int wire_disconnect(struct conn *c, int fd)

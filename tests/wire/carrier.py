@@ -4,6 +4,7 @@
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -206,6 +207,39 @@ def daemon_late(tap):
         peer.end()
 
 
+def nat(port, to):
+    """The kernel sends to another port what is for that one, which is deaf, and to the peer what is for
+    10.28.0.99, which is nobody. False: it cannot."""
+    rules = (f"table ip wire {{ chain out {{ type nat hook output priority -100; "
+             f"ip daddr {rig.PEER} tcp dport {port} dnat to {rig.PEER}:{to}; "
+             f"ip daddr 10.28.0.99 dnat to {rig.PEER}; }}; }}")
+    deaf = (f"table ip wire {{ chain in {{ type filter hook input priority 0; "
+            f"tcp dport {port} drop; }}; }}")
+    return all(subprocess.run([*where, "nft", text], check=False, stderr=subprocess.DEVNULL).returncode == 0
+               for where, text in ((["env"], rules), (rig.IN_PEER, deaf)))
+
+
+def unanswered(tap):
+    """The kernel's frames arrive, and ours do not."""
+    port, deaf = free_port(), free_port()
+    if not shutil.which("nft") or not nat(deaf, port):
+        tap.skip("unanswered", "no NAT by nft here")
+        return
+    want = "good kernel (tcp: the peer did not answer before the deadline)"
+    with rig.Shunt(rig.WIRE.replace("20000", "3000")) as shunt:
+        ours = Host(shunt.command([]), shunt.env())
+        peer = Host(rig.IN_PEER)
+        peer.start("serve-echo", "0.0.0.0", port, until="listening")
+        ours.ask("client", rig.PEER, port, "1")  # there is a stack from then on
+        asking = [(ours.start("client-fork", *to), name) for to, name in (
+            ((rig.PEER, deaf), "the kernel connects where only its frames are answered"),
+            (("10.28.0.99", port), "and to a host that only the kernel knows"))]
+        for process, name in asking:
+            is_(tap, process.communicate(timeout=30)[0].strip(), want, name)
+        ours.end()
+        peer.end()
+
+
 def main():
     rig.enter()
     tap = rig.Tap()
@@ -220,6 +254,7 @@ def main():
         ours.end()
         peer.end()
     daemon_late(tap)
+    unanswered(tap)
     tap.end()
 
 
