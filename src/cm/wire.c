@@ -418,6 +418,11 @@ void cm_wire_move(struct chan *from, struct chan *to)
     tcp_lane_move(from, to);
 }
 
+void cm_wire_deaf(const struct chan *chan)
+{
+    tcp_lane_deaf(chan);
+}
+
 void cm_wire_leave(struct chan *chan)
 {
     tcp_lane_leave(chan);

@@ -90,6 +90,10 @@ int cm_wire_attach(int sock, uint64_t deadline_ns, struct chan *chan, int *chunk
 // The channel lives at to from now on.
 void cm_wire_move(struct chan *from, struct chan *to);
 
+// Before this process closes its last copy of the lifeline: the bell does not ring any more, for
+// who gets the socket's number next is another.
+void cm_wire_deaf(const struct chan *chan);
+
 // Unmaps the channel and closes its bell, for this process.
 void cm_wire_leave(struct chan *chan);
 

@@ -198,7 +198,7 @@ void tcp_lane_move(struct chan *from, struct chan *to)
     unlock(lane);
 }
 
-void tcp_lane_leave(struct chan *c)
+void tcp_lane_deaf(const struct chan *c)
 {
     struct tcp_lane *lane = lane_of_pump(c->pump);
 
@@ -206,7 +206,12 @@ void tcp_lane_leave(struct chan *c)
     if (lane->chan[c->pumped] == c)
         lane->chan[c->pumped] = NULL;
     unlock(lane);
-    atomic_fetch_sub(&lane->joined, 1);
+}
+
+void tcp_lane_leave(struct chan *c)
+{
+    tcp_lane_deaf(c);
+    atomic_fetch_sub(&lane_of_pump(c->pump)->joined, 1);
     c->pump = NULL;
 }
 

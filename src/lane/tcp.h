@@ -39,6 +39,10 @@ int tcp_lane_join(struct tcp_lane *lane, uint32_t sock, int bell, struct chan *c
 // The channel lives at to from now on.
 void tcp_lane_move(struct chan *from, struct chan *to);
 
+// What happens to its socket does not ring its bell any more: the socket's number may be another's
+// once this process has closed its last copy of the lifeline.
+void tcp_lane_deaf(const struct chan *c);
+
 // Forgets the channel; the caller unmaps it then.
 void tcp_lane_leave(struct chan *c);
 

@@ -99,10 +99,11 @@ static int begin(struct conn *c, int fd, bool opening)
 }
 
 // Another process that holds it may still use it; then shuntd sees its end.
-static void end_if_last(struct conn *c, int fd)
+static void before_hang_up(struct conn *c, int fd)
 {
     if (!end_has(c->end, END_RELAYED | END_DEAD | END_CUT) && holders_only_self(c->end, fd))
         cm_wire_end(&c->chan, end_has(c->end, END_HARD));
+    cm_wire_deaf(&c->chan);
 }
 
 // As the kernel, a call that another thread is in keeps the connection until it returns.
@@ -120,7 +121,7 @@ static void let_go(struct conn *c)
 {
     if (c->held < 0)
         return;
-    end_if_last(c, c->held);
+    before_hang_up(c, c->held);
     fdtab_set(c->held, FD_NONE, NULL);
     sys_close(c->held);
     c->held = -1;
@@ -131,7 +132,7 @@ void wire_closing(struct conn *c, int fd)
     if (likely(c->carrier->twin) || !c->chan.shared || atomic_load(&c->fds) != 1)
         return;
     if (atomic_load(&c->users) == 1)
-        end_if_last(c, fd);
+        before_hang_up(c, fd);
     else if (c->held < 0)
         hold(c, fd);
 }
@@ -223,6 +224,7 @@ static int open_locked(struct conn *c, int fd, const union cm_addr *remote, int 
 {
     struct cm_wire_options options;
     int err = keep_shadow(c, fd);
+    bool opened;
 
     if (err)
         return err;
@@ -238,9 +240,10 @@ static int open_locked(struct conn *c, int fd, const union cm_addr *remote, int 
             wire_limit(c, fd);
         return 0;
     }
-    if (c->chan.shared)
-        sys_close(*lifeline);
+    opened = c->chan.shared;
     wire_leave(c);
+    if (opened)
+        sys_close(*lifeline);
     return err;
 }
 
@@ -398,6 +401,7 @@ int wire_disconnect(struct conn *c, int fd)
     conn_abort(c, fd);
     epoll_conn_down(c);
     epoll_conn_hide(c);
+    cm_wire_deaf(&c->chan);
     replace(c, kernels);
     epoll_conn_show(c);
     sock_leave();
