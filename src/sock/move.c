@@ -320,8 +320,8 @@ void conn_look_if_due(struct conn *c, int fd)
 void conn_abort(struct conn *c, int fd)
 {
     log_info("connection reset: %s", c->end->rec.reason);
+    c->carrier->abort(c, fd); // first: senders go to the carrier when they see the flag
     end_set(c->end, END_DEAD | END_FROZEN);
-    c->carrier->abort(c, fd);
 }
 
 void conn_break(struct conn *c, int fd)

@@ -293,20 +293,24 @@ int sock_getfl(struct conn *c, int fd)
 
 // ---- shutdown ----
 
-// Writers are done when the lock is ours; the peer's kernel tells it of FIN once it has drained the
-// ring. Bytes that the twin must carry again go first: FIN comes after them.
-static void shut_tx(struct conn *c, int fd)
+// Writers are done when the lock is ours, and those that come go to the carrier, which is shut
+// before we let go. The peer's kernel tells it of FIN once it has drained the ring. Bytes that the
+// twin must carry again go first: FIN comes after them.
+static int shut_tx(struct conn *c, int fd, int how)
 {
     bool alone = end_alone(c->end);
+    int err;
 
     sock_enter();
     sock_lock(&c->end->tx_lock, alone);
     end_set(c->end, END_TX_SHUT);
     conn_send_again(c, fd);
-    sock_unlock(&c->end->tx_lock, alone);
     if (unlikely(c->far))
         mirror_finish(c);
+    err = c->carrier->shutdown(c, fd, how);
+    sock_unlock(&c->end->tx_lock, alone);
     sock_leave();
+    return err;
 }
 
 // Readers and writers of ours that sleep on the bell look again.
@@ -323,11 +327,9 @@ int sock_shutdown(struct conn *c, int fd, int how)
 
     if (how < SHUT_RD || how > SHUT_RDWR)
         return -EINVAL;
-    if (c->end && how != SHUT_RD)
-        shut_tx(c, fd);
     if (c->end && how != SHUT_WR)
         end_set(c->end, END_RX_SHUT);
-    err = c->carrier->shutdown(c, fd, how);
+    err = c->end && how != SHUT_RD ? shut_tx(c, fd, how) : c->carrier->shutdown(c, fd, how);
     if (c->chan.shared) {
         if (!err && how != SHUT_RD && c->carrier->twin)
             chan_hint(&c->chan);

@@ -89,6 +89,18 @@ static _Atomic uint32_t *raw_counter(struct conn *c)
     return c->stage != CONN_RAW && !end_alone(c->end) ? &c->end->tx_raw : NULL;
 }
 
+// Is there nothing left to send, so that only the carrier's error is wanted? Who shuts a direction
+// holds the lock until the carrier has been shut: a byte that it took before that would overtake
+// the ring's.
+static bool is_over(struct conn *c)
+{
+    if (!end_has(c->end, END_TX_SHUT | END_DEAD))
+        return false;
+    sock_lock(&c->end->tx_lock, false);
+    sock_unlock(&c->end->tx_lock, false);
+    return true;
+}
+
 // Enters the kernel's send, so that nobody moves the direction meanwhile. False: it is moving, or
 // has moved, perhaps by a channel that this process does not know yet.
 static bool raw_enter(struct conn *c, _Atomic uint32_t *counter)
@@ -98,8 +110,7 @@ static bool raw_enter(struct conn *c, _Atomic uint32_t *counter)
     atomic_fetch_add(counter, 1);
     if (counter == &c->early ? atomic_load(&c->stage) <= CONN_RAW
                              : !(atomic_load(&c->end->flags) & END_MOVING) &&
-                                   (!(atomic_load(&c->end->tx.epoch) & 1) ||
-                                    end_has(c->end, END_TX_SHUT | END_DEAD)))
+                                   (!(atomic_load(&c->end->tx.epoch) & 1) || is_over(c)))
         return true;
     atomic_fetch_sub(counter, 1);
     return false;
