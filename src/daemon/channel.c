@@ -1,18 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/channel.h"
 
-#include "base/log.h"
 #include "base/util.h"
 #include "shunt/info.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/time.h>
 #include <unistd.h>
-
-#define RING_US 1000 // a bell that takes longer keeps us waiting on purpose
 
 uint8_t channel_lane(const struct conn *conn)
 {
@@ -198,27 +191,12 @@ void channel_fds(const struct side *side, int fds[static 3])
     fds[2] = parts->bell[mirrored ? me : !me];
 }
 
-static void interrupt(int sig)
-{
-}
-
-// The program shares the file description, so it can make the bell block, and fill it between our
-// look and our write. Then a signal ends the write; a timer that repeats itself is never too early.
 void channel_ring(const struct side *side)
 {
-    const struct itimerval soon = {{0, RING_US}, {0, RING_US}}, never = {0};
-    const struct sigaction act = {.sa_handler = interrupt}; // without SA_RESTART
     const uint64_t one = 1;
-    struct pollfd bell = {.events = POLLOUT};
     int fds[3];
 
     channel_fds(side, fds);
-    bell.fd = fds[1];
-    if (poll(&bell, 1, 0) <= 0)
+    if (write(fds[1], &one, sizeof one) < 0)
         return; // a full counter: it is ringing
-    sigaction(SIGALRM, &act, NULL);
-    setitimer(ITIMER_REAL, &soon, NULL);
-    if (write(bell.fd, &one, sizeof one) < 0)
-        log_info("a bell is held up by its program: %s", strerror(errno));
-    setitimer(ITIMER_REAL, &never, NULL);
 }

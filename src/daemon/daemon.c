@@ -163,7 +163,7 @@ static sigset_t hold_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
-    sigprocmask(SIG_SETMASK, &set, NULL); // SIGALRM comes: see channel_ring()
+    sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGCHLD, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);

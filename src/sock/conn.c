@@ -54,6 +54,14 @@ struct conn *conn_get(int fd)
     return conn_get(fd);
 }
 
+// In one order with what was stored before and with name(), which lets go of the number before it
+// looks at what holds it.
+bool conn_has_number(const struct conn *c, int fd)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    return conn_of(fdtab_word(fd)) == c;
+}
+
 void conn_unmap(struct conn *c)
 {
     int bell = c->chan.bell, peer_bell = c->chan.peer_bell;

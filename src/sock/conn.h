@@ -78,6 +78,9 @@ struct conn {
 struct conn *conn_get(int fd);
 void conn_put(struct conn *c);
 
+// Is fd one of c's numbers still?
+bool conn_has_number(const struct conn *c, int fd);
+
 void conn_made(int fd, int type_flags);      // after socket()
 void conn_connected(struct conn *c, int fd); // after connect() said 0 or EINPROGRESS
 void conn_accepted(int fd, int type_flags, struct conn *listener); // after accept()
@@ -277,7 +280,8 @@ bool conn_doze(struct conn *c, _Atomic uint32_t **counter);
 void conn_woke(_Atomic uint32_t **counter);
 
 // Called by move.c when a channel becomes ready for this process, and when it has gone back wholly:
-// epoll sets follow (epoll.c). Inside. -errno: then the connection is not made ready.
+// epoll sets follow (epoll.c), those of later watches, too. Nothing where they have. Inside.
+// -errno: then the connection is not made ready.
 int epoll_conn_up(struct conn *c);
 void epoll_conn_down(struct conn *c);
 

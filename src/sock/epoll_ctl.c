@@ -37,6 +37,7 @@ static int watch_raise_locked(struct epoll_watch *w)
     return err;
 }
 
+// -ESTALE: another thread has given fd another meaning.
 static int add_watch(struct epoll_set *s, struct conn *c, int fd, const struct epoll_event *ev)
 {
     struct epoll_watch *w = watch_new(s, c, fd);
@@ -44,6 +45,10 @@ static int add_watch(struct epoll_set *s, struct conn *c, int fd, const struct e
 
     if (!w)
         return -ENOMEM;
+    if (unlikely(!conn_has_number(c, fd))) { // now that whoever takes it away finds the watch
+        watch_free(w);
+        return -ESTALE;
+    }
     epoll_take(&s->lock);
     watch_say(w, ev);
     err = watch_own(w, EPOLL_CTL_ADD);
@@ -303,21 +308,24 @@ static int ctl_held(struct epoll_set *s, int epfd, int op, struct conn *c, int f
 int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
     struct epoll_set *s = epoll_set_of(epfd);
-    struct conn *c = NULL;
+    struct conn *c;
     int err;
 
     sock_enter();
-    if (s && (ev || op == EPOLL_CTL_DEL)) {
-        set_family(s);
-        nest(s, fd);
-        c = conn_get(fd);
-    }
-    if (c) {
-        err = ctl_held(s, epfd, op, c, fd, ev);
-        conn_put(c);
-    } else {
-        err = (int)sys_call(SYS_epoll_ctl, epfd, op, fd, ev);
-    }
+    do {
+        c = NULL;
+        if (s && (ev || op == EPOLL_CTL_DEL)) {
+            set_family(s);
+            nest(s, fd);
+            c = conn_get(fd);
+        }
+        if (c) {
+            err = ctl_held(s, epfd, op, c, fd, ev);
+            conn_put(c);
+        } else {
+            err = (int)sys_call(SYS_epoll_ctl, epfd, op, fd, ev);
+        }
+    } while (unlikely(err == -ESTALE));
     sock_leave();
     return err;
 }
@@ -357,10 +365,13 @@ int epoll_conn_up(struct conn *c)
 {
     int err;
 
+    if (likely(c->epoll_up))
+        return 0;
     epoll_take(&epoll_lock);
     err = raise_all(c);
     if (err)
         lower_all(c);
+    c->epoll_up = !err; // before anybody adds another watch
     epoll_drop(&epoll_lock);
     return err;
 }
@@ -369,8 +380,11 @@ void epoll_conn_down(struct conn *c)
 {
     static const uint64_t one = 1;
 
+    if (!c->epoll_up)
+        return;
     epoll_take(&epoll_lock);
     lower_all(c);
+    c->epoll_up = false;
     epoll_drop(&epoll_lock);
     if (end_has(c->end, END_SHARED))
         sys_write(c->chan.bell, &one, sizeof one); // other processes have sets of their own

@@ -39,10 +39,8 @@ static void advance(int fd)
     if (!c)
         return;
     conn_advance(c, fd);
-    if (unlikely(c->epoll_up && !conn_ready(c))) {
+    if (unlikely(c->epoll_up && !conn_ready(c)))
         epoll_conn_down(c); // another process of the family took it back
-        c->epoll_up = false;
-    }
     conn_put(c);
 }
 
@@ -315,6 +313,12 @@ static int sleep_in_kernel(struct wait *w)
     return n;
 }
 
+static bool is_late(const struct wait *w)
+{
+    return w->call.deadline_ns != CLOCK_NEVER &&
+           (ready_no_wait(&w->call) || clock_now_ns() >= w->call.deadline_ns);
+}
+
 static int after_sleep(struct wait *w, int n)
 {
     struct epoll_set *s = w->set;
@@ -333,8 +337,7 @@ static int after_sleep(struct wait *w, int n)
     }
     epoll_drop(&s->lock);
     advance_due(w);
-    w->over = n == 0 && w->call.deadline_ns != CLOCK_NEVER &&
-              (ready_no_wait(&w->call) || clock_now_ns() >= w->call.deadline_ns);
+    w->over = n == 0 && is_late(w);
     return n < 0 && !w->out.n ? n : w->out.n;
 }
 
@@ -359,7 +362,9 @@ static int nap(struct wait *w)
     epoll_take(&s->lock);
     if (!set_park(s)) {
         epoll_drop(&s->lock);
-        return collect(w, 0);
+        n = collect(w, 0);
+        w->over = !n && is_late(w);
+        return n;
     }
     s->sleepers++;
     pumps_none(&w->pumped);

@@ -147,14 +147,6 @@ static bool forget_channel(struct conn *c)
     return true;
 }
 
-static void unwatch(struct conn *c)
-{
-    if (c->epoll_up) {
-        epoll_conn_down(c);
-        c->epoll_up = false;
-    }
-}
-
 // shared_part: for the whole family, if it is over; else only here, if another process has done
 // that.
 static void end_channel(struct conn *c, bool shared_part)
@@ -189,7 +181,7 @@ void conn_leave(struct conn *c, int fd)
     far = c->far;
     // nobody may block in the kernel's recv while READY; now everything comes from there
     end_clear(c->end, END_READY);
-    unwatch(c);
+    epoll_conn_down(c);
     end_channel(c, true);
     if (!far)
         conn_claim(c, fd, true); // a lane to another host may need the rest itself
@@ -197,7 +189,7 @@ void conn_leave(struct conn *c, int fd)
 
 void conn_let_go(struct conn *c)
 {
-    unwatch(c);
+    epoll_conn_down(c);
     end_channel(c, false);
 }
 

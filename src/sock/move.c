@@ -382,13 +382,12 @@ static void try_ready(struct conn *c)
     sock_unlock(&e->rx_lock, alone);
     if (!conn_ready(c))
         return;
-    if (!c->epoll_up && epoll_conn_up(c)) {
+    if (epoll_conn_up(c)) {
         end_set(e, END_FROZEN);
         end_clear(e, END_READY);
         conn_reason(c, "an epoll set that holds it cannot watch the channel");
         return;
     }
-    c->epoll_up = true;
     sock_lock(&e->rx_lock, alone);
     if (may_be_ready(c) && conn_ready(c))
         atomic_store_explicit(&c->chan.rx->ready, 1, memory_order_release);
@@ -413,8 +412,7 @@ static void advance_mapped(struct conn *c, int fd)
         return;
     }
     if (end_has(e, END_READY)) {
-        if (!c->epoll_up)
-            c->epoll_up = !epoll_conn_up(c);
+        epoll_conn_up(c);
         if (!conn_tx_ring(c) && !end_has(e, END_FROZEN | END_TX_SHUT | END_RDHUP | END_DEAD))
             try_to_ring(c, fd);
     } else if (!end_has(e, END_FROZEN)) {
@@ -538,7 +536,6 @@ int conn_go_back(struct conn *c, int fd, bool unread_too, uint64_t deadline_ns, 
     }
     if (back && c->epoll_up) {
         epoll_conn_down(c);
-        c->epoll_up = false;
         end_clear(c->end, END_READY);
     }
     sock_leave();

@@ -111,13 +111,10 @@ void wire_advance(struct conn *c, int fd)
     uint32_t status;
 
     if (unlikely(end_has(c->end, END_RELAYED))) {
-        if (c->epoll_up)
-            epoll_conn_down(c); // another process of the family asked for it
-        c->epoll_up = false;
+        epoll_conn_down(c); // another process of the family asked for it
         return;
     }
-    if (!c->epoll_up)
-        c->epoll_up = !epoll_conn_up(c);
+    epoll_conn_up(c);
     status = cm_wire_status(&c->chan);
     if ((status & CM_WIRE_FIN && !end_has(c->end, END_RDHUP)) ||
         (status & CM_WIRE_CLOSED && !end_has(c->end, END_DEAD)))

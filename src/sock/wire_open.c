@@ -260,7 +260,7 @@ static int open_wire(struct conn *c, int fd, const union cm_addr *remote)
         epoll_conn_hide(c);
         replace(c, lifeline);
         epoll_conn_show(c);
-        c->epoll_up = !epoll_conn_up(c);
+        epoll_conn_up(c);
     } else {
         log_info("tcp: %s (%s); the kernel connects", why, err_text(err));
         snprintf(c->obstacle, sizeof c->obstacle, "tcp: %s", *why ? why : err_text(err));

@@ -83,9 +83,7 @@ int wire_relay(struct conn *c, int fd, const char *reason)
             log_warn("fd %d cannot be relayed: %s", fd, err_text(err));
         conn_counted(c);
     }
-    if (c->epoll_up)
-        epoll_conn_down(c);
-    c->epoll_up = false;
+    epoll_conn_down(c);
     sock_leave();
     return err;
 }

@@ -8,7 +8,6 @@
 #include "shunt/info.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,60 +122,6 @@ static void what_is_relayed_arrives_whole_and_in_order(void **state)
         assert_int_equal(told.relay_bytes, sizes[i]);
         assert_memory_equal(told.relay, bytes, sizes[i]);
         assert_true(rings(channel_of(told.relay_cookie)->bell));
-    }
-    end(cm, tcp);
-}
-
-// The flags of a bell are its holder's to change, and a full one would then hold up who rings it.
-static void a_bell_that_blocks_holds_nobody_up(void **state)
-{
-    const uint64_t full = UINT64_MAX - 1;
-    int tcp[2], bell;
-    struct cm *cm = match(tcp);
-
-    bell = channel_of(cookie_of(tcp[1]))->bell;
-    assert_int_equal(write(bell, &full, sizeof full), sizeof full);
-    assert_int_equal(fcntl(bell, F_SETFL, 0), 0);
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(cm_relay(cm, cookie_of(tcp[0]), "x", 1), 0);
-        rig_wait_told(cm, &told.n_relayed, i + 1);
-    }
-    end(cm, tcp);
-}
-
-static pid_t start_villain(int bell, bool fills)
-{
-    uint64_t n = UINT64_MAX - 1;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        while (fills ? write(bell, &n, sizeof n) > 0 : read(bell, &n, sizeof n) > 0)
-            n = UINT64_MAX - 1;
-        _exit(1);
-    }
-    assert_true(pid > 0);
-    return pid;
-}
-
-// The same while it is full only now and then, and perhaps just when it is rung.
-static void a_bell_that_flickers_holds_nobody_up(void **state)
-{
-    pid_t villain[2];
-    int tcp[2], bell;
-    struct cm *cm = match(tcp);
-
-    bell = channel_of(cookie_of(tcp[1]))->bell;
-    assert_int_equal(fcntl(bell, F_SETFL, 0), 0);
-    for (int i = 0; i < 2; i++)
-        villain[i] = start_villain(bell, i);
-    for (int i = 0; i < 300; i++) {
-        assert_int_equal(cm_relay(cm, cookie_of(tcp[0]), "x", 1), 0);
-        rig_wait_told(cm, &told.n_relayed, i + 1);
-    }
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(kill(villain[i], SIGKILL), 0);
-        assert_int_equal(waitpid(villain[i], NULL, 0), villain[i]);
     }
     end(cm, tcp);
 }
@@ -396,8 +341,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_side_has_a_memfd_of_its_own),
         cmocka_unit_test(what_is_relayed_arrives_whole_and_in_order),
-        cmocka_unit_test(a_bell_that_blocks_holds_nobody_up),
-        cmocka_unit_test(a_bell_that_flickers_holds_nobody_up),
         cmocka_unit_test(many_relays_lose_and_double_nothing),
         cmocka_unit_test(who_drops_is_told_gone_to_the_other),
         cmocka_unit_test(after_a_return_the_same_connection_is_matched_anew),
