@@ -253,9 +253,10 @@ static int open_door(struct stack *s, char *why, size_t size)
                                        .duplicate_ppm = o->duplicate_ppm,
                                        .corrupt_ppm = o->corrupt_ppm,
                                        .reorder_ppm = o->reorder_ppm,
-                                       .delay_ns = o->delay_us * NS_PER_US};
-    bool faulty =
-        o->drop_ppm || o->duplicate_ppm || o->corrupt_ppm || o->reorder_ppm || o->delay_us;
+                                       .delay_ns = o->delay_us * NS_PER_US,
+                                       .rate_bytes_per_s = o->rate_bytes_per_s};
+    bool faulty = o->drop_ppm || o->duplicate_ppm || o->corrupt_ppm || o->reorder_ppm ||
+                  o->delay_us || o->rate_bytes_per_s;
     struct net_door_options door = {
         .device = s->name, .door = door_of(o), .faults = faulty ? &faults : NULL};
     char path[PATH_MAX];

@@ -49,6 +49,7 @@ struct policy_tcp {
     enum policy_queue queue;
     const char *capture; // what the names of the files begin with; NULL: none; owned by the policy
     uint32_t drop_ppm, duplicate_ppm, corrupt_ppm, reorder_ppm, delay_us; // each way
+    uint64_t rate_bytes_per_s;                                            // each way; 0: no limit
     uint32_t connections;  // of a stack, with its listeners
     uint64_t memory_bytes; // of a stack, beyond which it takes no new ones
 };

@@ -68,6 +68,7 @@ void resolve_tcp(const struct value_set *tcp, struct policy_tcp *out)
         .corrupt_ppm = value_or_default(tcp, OPT_TCP_CORRUPT)->num,
         .reorder_ppm = value_or_default(tcp, OPT_TCP_REORDER)->num,
         .delay_us = value_or_default(tcp, OPT_TCP_DELAY)->num,
+        .rate_bytes_per_s = value_or_default(tcp, OPT_TCP_RATE)->num,
         .connections = value_or_default(tcp, OPT_TCP_CONNECTIONS)->num,
         .memory_bytes = value_or_default(tcp, OPT_TCP_MEMORY)->num,
     };

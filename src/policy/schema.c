@@ -345,6 +345,13 @@ const struct option policy_schema[OPT_COUNT] = {
                        .unit = "us",
                        .max = 10000000,
                        .text = "Time by which every frame is delayed, in each direction."},
+    [OPT_TCP_RATE] = {.name = "rate_bytes_per_s",
+                      .type = TYPE_INT,
+                      .scopes = IN_TCP,
+                      .unit = "bytes/s",
+                      .max = INT64_C(1) << 40,
+                      .text = "What passes in each direction; up to 512 frames wait, and "
+                              "others are dropped. 0: no limit."},
     [OPT_TCP_CONNECTIONS] =
         {.name = "connections",
          .type = TYPE_INT,

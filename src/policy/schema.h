@@ -53,6 +53,7 @@ enum option_id {
     OPT_TCP_CORRUPT,
     OPT_TCP_REORDER,
     OPT_TCP_DELAY,
+    OPT_TCP_RATE,
     OPT_TCP_CONNECTIONS,
     OPT_TCP_MEMORY,
     OPT_COUNT,
