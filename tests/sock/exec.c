@@ -69,6 +69,33 @@ static void exec_before_the_switch(struct conn *c)
     cat_on_it(c, false);
 }
 
+// What the number meant before is another's business: the connection behind it stays with us.
+static void a_number_means_another_connection(struct conn *c)
+{
+    struct conn other;
+    char script[60];
+    pid_t pid;
+    conn_open(&other, c->peer_pid ? SOCK_PROC : SOCK_THREAD);
+    conn_warm(&other);
+    snprintf(script, sizeof(script), "exec cat <&%d >&%d", c->fd, c->fd);
+    pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        REQUIRE_EQ(dup2(other.fd, c->fd), c->fd);
+        close(other.fd);
+        execl("/bin/sh", "sh", "-c", script, NULL);
+        _exit(127);
+    }
+    conn_close(&other);
+    REQUIRE_EQ(peer_do(&other, want_back, 64 * KIB), 0);
+    join_child(pid);
+    conn_end(&other);
+    conn_write(c, KIB);
+    REQUIRE_EQ(peer_do(c, op_read, KIB), KIB);
+    REQUIRE_EQ(peer_do(c, op_write, KIB), KIB);
+    conn_read(c, KIB);
+}
+
 // Reads n bytes that the peer itself wrote before.
 static int64_t read_own(struct conn *self, int64_t n)
 {
@@ -467,6 +494,7 @@ static const struct sock_case cases[] = {
     CASE(exec_of_a_stranger),
     CASE(exec_before_the_switch, .flags = SOCK_COLD),
     CASE(exec_with_data_waiting),
+    CASE(a_number_means_another_connection),
     CASE(exec_of_ourselves),
     CASE(cloexec_closes),
     CASE(passed_to_ourselves),
