@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Real servers on Shunt's own TCP, their ordinary clients on the other host, and the reverse."""
+"""Real servers on Shunt's own TCP, their ordinary clients on the other host, and the reverse.
+SHUNT_LONG=1: postgres, too."""
 import hashlib
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import rig
 
@@ -193,6 +195,33 @@ def git(run):
             or run.tap.note(said)
 
 
+def postgres(run):
+    """It will not run as root, and asks shuntd as its own user."""
+    folder = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+    data = os.path.join(run.work, "data")
+    who = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    subprocess.run(["install", "-d", "-o", "postgres", data], check=True)
+    os.chmod(run.work, 0o755)
+    subprocess.run([*who, folder / "initdb", "-D", data, "-A", "trust", "-U", "me", "--no-sync",
+                    "--locale", "C", "-E", "UTF8"], check=True, stdout=subprocess.DEVNULL, cwd="/")
+    with open(os.path.join(data, "pg_hba.conf"), "a", encoding="ascii") as rules:
+        rules.write(f"host all all {rig.PEER}/24 trust\n")
+    run.serve([*who, folder / "postgres", "-D", data, "-p", 28922, "-c", f"listen_addresses={rig.HERE}",
+               "-c", "unix_socket_directories=", "-c", "fsync=off"])
+    at = ["-h", rig.HERE, "-p", 28922, "-U", "me"]
+    run.until([folder / "pg_isready", "-q", "-d", "postgres", *at])
+    question = "select md5(string_agg(i::text, ',')) from generate_series(1, 300000) i"
+    answer = hashlib.md5(",".join(map(str, range(1, 300001))).encode()).hexdigest()
+    said = run.ask([folder / "psql", *at, "-XAtq", "-c", question, "postgres"])[1].decode()
+    run.tap.ok(said.strip() == answer, "postgres: a sum over a series is right") or run.tap.note(said)
+    bench = [folder / "pgbench", *at]
+    run.tap.ok(run.ask([*bench, "-i", "-q", "postgres"])[0] == 0, "postgres: tables are made")
+    for more in ["-c", 8, "-j", 2, "-t", 100], ["-c", 4, "-C", "-t", 20, "-S"]:
+        said = run.ask([*bench, "-n", *more, "postgres"])[1]
+        run.tap.ok(b"failed transactions: 0" in said, f"pgbench {' '.join(map(str, more))}") \
+            or run.tap.note(said)
+
+
 class Named:
     """A Tap whose cases begin with the queue's name."""
 
@@ -209,7 +238,8 @@ def main():
     rig.enter()
     tap = rig.Tap()
     parts = [(part, queue) for queue, all_of in
-             (("af_packet", (redis, nginx, curl, iperf3, memcached, socat, haproxy, git)),
+             (("af_packet", (redis, nginx, curl, iperf3, memcached, socat, haproxy, git,
+                              *([postgres] if "SHUNT_LONG" in os.environ else []))),
               ("af_xdp", (redis, curl, iperf3)))
              for part in all_of]
     for part, queue in parts:
