@@ -69,8 +69,8 @@ static void a_send_does_not_overtake_the_end(void **state)
     pair.a.c->carrier = &slow_to_shut;
     rig_write(&pair.a, 3);
     assert_int_equal(sock_shutdown(pair.a.c, pair.a.fd, SHUT_WR), 0);
-    pair.a.c->carrier = &carrier_kernel;
     pthread_join(sender, NULL);
+    pair.a.c->carrier = &carrier_kernel;
     assert_int_equal(sent, -EPIPE);
     rig_read(&pair.b, 3);
     assert_int_equal(conn_recv(pair.b.c, pair.b.fd, &v, 1, 0), 0);
