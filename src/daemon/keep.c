@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdalign.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -44,6 +45,7 @@ int keep_recv(int sock, struct keep_msg *m, int fds[static KEEP_FDS], int *n_fds
     struct msghdr msg = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    bool good;
 
     *n_fds = 0;
     if (n < 0)
@@ -51,11 +53,12 @@ int keep_recv(int sock, struct keep_msg *m, int fds[static KEEP_FDS], int *n_fds
     if (n == 0)
         return -EPIPE;
     *n_fds = take_fds(&msg, fds);
-    if (n == sizeof *m && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+    good = n == sizeof *m && !(msg.msg_flags & MSG_TRUNC);
+    if (good && !(msg.msg_flags & MSG_CTRUNC))
         return 0;
     keep_close(fds, *n_fds);
     *n_fds = 0;
-    return -EPROTO;
+    return good ? 0 : -EPROTO;
 }
 
 void keep_close(const int *fds, int n_fds)

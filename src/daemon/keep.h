@@ -80,8 +80,9 @@ struct keep_msg {
 // what sendmsg(2) says.
 int keep_send(int sock, const struct keep_msg *m, const int *fds, int n_fds);
 
-// Receives a message; fds that came are the caller's, n_fds of them, close-on-exec. Does not block.
-// 0, -EAGAIN, -EPIPE (hung up), -EPROTO (nonsense, or fds were lost; no fds then).
+// Receives a message; fds that came are the caller's, n_fds of them, close-on-exec. Where this
+// process had no room for all, there are none: it is out of fds, and only what the message is about
+// fails. Does not block. 0, -EAGAIN, -EPIPE (hung up), -EPROTO (nonsense; no fds then).
 int keep_recv(int sock, struct keep_msg *m, int fds[static KEEP_FDS], int *n_fds);
 
 void keep_close(const int *fds, int n_fds);

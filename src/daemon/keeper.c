@@ -146,8 +146,7 @@ static void dispatch(struct keeper *k, const struct keep_msg *m, int *fds, int n
         lifeline_open(k, &m->ask);
         break;
     case KEEP_LISTEN:
-        if (n_fds)
-            lifeline_listen(k, &m->ask, fds[0]);
+        lifeline_listen(k, &m->ask, n_fds ? fds[0] : -1);
         fds[0] = -1;
         break;
     case KEEP_ATTACH:

@@ -405,6 +405,8 @@ static int listen_by(struct wire *w, const struct keep_ask *ask, int ears)
     uint32_t sock = kin ? kin->sock : NET_NONE;
     int err;
 
+    if (ears < 0)
+        return -EMFILE;
     w->watch = (struct watch){ears, on_ears};
     err = loop_add(&w->keeper->loop, &w->watch, 0);
     if (!err && !kin)

@@ -14,7 +14,8 @@
 
 #include "daemon/keeper.h"
 
-// Questions of shuntd; each tells it the answer. lifeline_listen() takes ears over.
+// Questions of shuntd; each tells it the answer. lifeline_listen() takes ears over;
+// -1: they could not be received.
 void lifeline_open(struct keeper *k, const struct keep_ask *ask);
 void lifeline_listen(struct keeper *k, const struct keep_ask *ask, int ears);
 void lifeline_attach(struct keeper *k, uint64_t cookie);

@@ -178,6 +178,13 @@ static void on_listening(struct part *part, struct stack *s)
         part_granted(q, s, NULL, NULL, 0);
 }
 
+static void part_refused(struct part *part, struct stack *s, int err, const char *why)
+{
+    note_refusal(part->question, err, why);
+    if (part->port && !s->dead)
+        net_ports_release(s->ports, &part->local, part->port);
+}
+
 // What the keeper of s says.
 static void on_answer(struct ask *ask, struct stack *s, const struct keep_done *done,
                       const int *fds, int n_fds)
@@ -185,16 +192,16 @@ static void on_answer(struct ask *ask, struct stack *s, const struct keep_done *
     struct part *part = list_entry(ask, struct part, ask);
     struct question *q = part->question;
 
-    if (done && !done->error && q->kind == KEEP_LISTEN) {
+    if (!done)
+        part_refused(part, s, -ECONNRESET, "the stack is over");
+    else if (done->error)
+        part_refused(part, s, done->error < 0 ? done->error : -ECONNRESET, done->why);
+    else if (q->kind == KEEP_LISTEN)
         on_listening(part, s);
-    } else if (done && !done->error && (!yes_is_a_socket(q) || n_fds == 2)) {
+    else if (yes_is_a_socket(q) && n_fds != 2) // they hang up: the keeper lets go of the port
+        note_refusal(q, -EMFILE, "shuntd has no file descriptors left");
+    else
         part_granted(q, s, done, fds, n_fds);
-    } else {
-        note_refusal(q, done && done->error < 0 ? done->error : -ECONNRESET,
-                     done ? done->why : "the stack is over");
-        if (part->port && !s->dead)
-            net_ports_release(s->ports, &part->local, part->port);
-    }
     free(part);
     if (!--q->left)
         question_end(q);
@@ -301,12 +308,17 @@ static void open_on(struct client *client, struct stack *s, struct keep_msg *m,
         question_end(q);
 }
 
+static const char *no_socket(const struct packet *p)
+{
+    return p->fds_lost ? "shuntd has no file descriptors left" : "no socket was passed";
+}
+
 static void on_open(struct client *client, const Ctl__WireOpen *said, struct packet *p)
 {
     struct keep_msg m = {.kind = KEEP_OPEN};
     char interface[IF_NAMESIZE], why[WHY_BYTES];
     int sock = packet_take(p, 0), err;
-    const char *reason = sock < 0 ? "no socket was passed" : check_socket(client, sock);
+    const char *reason = sock < 0 ? no_socket(p) : check_socket(client, sock);
     union cm_addr remote;
     struct stack *s;
 
@@ -375,8 +387,7 @@ static void on_listen(struct client *client, const Ctl__WireListen *said, struct
     struct listening l = {.msg = {.kind = KEEP_LISTEN, .ask.backlog = said->backlog},
                           .ears = packet_take(p, 1)};
     int sock = packet_take(p, 0);
-    const char *reason =
-        sock < 0 || l.ears < 0 ? "no sockets were passed" : check_socket(client, sock);
+    const char *reason = sock < 0 || l.ears < 0 ? no_socket(p) : check_socket(client, sock);
 
     take_options(said->options, said->n_options, &l.msg.ask);
     if (!reason)

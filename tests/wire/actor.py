@@ -301,6 +301,21 @@ def client_hold(address, port, _):
         print("error", e.errno, flush=True)
 
 
+def client_asked(address, port, _):
+    """Holds a connection, and for each line makes another and says how both do."""
+    held = socket.create_connection((address, port))
+    print("connected", lane(held), flush=True)
+    for turn, _ in enumerate(sys.stdin):
+        said = []
+        with socket.create_connection((address, port)) as conn:
+            for sock in (held, conn):
+                try:
+                    said.append("good" if bounce(sock, pattern(1000, turn)) else "bad")
+                except OSError as e:
+                    said.append(f"error {e.errno}")
+            print(*said, lane(conn), sep=", ", flush=True)
+
+
 def client_ending(address, port, way):
     """Is connected until a line comes, and ends that then."""
     conn = socket.create_connection((address, port))

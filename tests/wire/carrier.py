@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Programs on Shunt's own TCP over veth, against peers that know nothing of Shunt."""
+import itertools
 import os
 import re
+import resource
 import select
 import shutil
 import signal
@@ -176,6 +178,40 @@ def closing(tap, ours, peer):
         client.kill()
 
 
+def limit_files(shunt, room):
+    """shuntd can open so many more; None: as many as it could."""
+    taken = {int(fd.name) for fd in Path(f"/proc/{shunt.daemon.pid}/fd").iterdir()}
+    free = (number for number in range(1 << 20) if number not in taken)
+    hard = resource.prlimit(shunt.daemon.pid, resource.RLIMIT_NOFILE)[1]
+    soft = hard if room is None else next(itertools.islice(free, room, None))
+    resource.prlimit(shunt.daemon.pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def no_files(tap, shunt, ours, peer):
+    """At each of these limits another of shuntd's descriptors is missing: at some its own, at some those
+    that the keeper passes to it."""
+    port = free_port()
+    peer.start("serve-echo", rig.PEER, port, until="listening")
+    client = ours.start("client-asked", rig.PEER, port, until="connected tcp")
+
+    def ask():
+        client.stdin.write("\n")
+        client.stdin.flush()
+        return says(client)
+
+    is_(tap, ask(), "good, good, tcp", "a connection beside one that is held")
+    said = []
+    for room in range(6):
+        limit_files(shunt, room)
+        said.append(ask())
+    limit_files(shunt, None)
+    good = all(re.fullmatch(r"good, good, (tcp|kernel \(tcp: .*)", line) for line in said)
+    missed = sum("no file descriptors left" in line for line in said)
+    tap.ok(good and missed > 1, "without descriptors shuntd refuses connections, and those that there "
+                                "are go on") or tap.note("\n".join(said))
+    is_(tap, ask(), "good, good, tcp", "and makes them when it has some")
+
+
 def daemon_dies(tap, shunt, ours, peer):
     port, echo = free_port(), free_port()
     peer.start("serve-watch", rig.PEER, port, until="listening")
@@ -250,6 +286,9 @@ def main():
             part(tap, ours, peer)
             ours.end()
             peer.end()
+        no_files(tap, shunt, ours, peer)
+        ours.end()
+        peer.end()
         daemon_dies(tap, shunt, ours, peer)
         ours.end()
         peer.end()

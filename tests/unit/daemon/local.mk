@@ -2,6 +2,7 @@
 DAEMON_UNIT_TESTS = \
 	tests/unit/daemon/test_cage \
 	tests/unit/daemon/test_chunk \
+	tests/unit/daemon/test_keep \
 	tests/unit/daemon/test_listener \
 	tests/unit/daemon/test_user \
 	tests/unit/daemon/test_table \
@@ -18,6 +19,9 @@ tests_unit_daemon_test_cage_LDADD = libdaemon.la $(TEST_LIBS)
 tests_unit_daemon_test_chunk_SOURCES = tests/unit/daemon/test_chunk.c
 tests_unit_daemon_test_chunk_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_daemon_test_chunk_LDADD = libdaemon.la $(TEST_LIBS)
+tests_unit_daemon_test_keep_SOURCES = tests/unit/daemon/test_keep.c
+tests_unit_daemon_test_keep_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_daemon_test_keep_LDADD = libdaemon.la $(TEST_LIBS)
 tests_unit_daemon_test_listener_SOURCES = tests/unit/daemon/test_listener.c
 tests_unit_daemon_test_listener_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_daemon_test_listener_LDADD = libdaemon.la $(TEST_LIBS)
