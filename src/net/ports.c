@@ -7,13 +7,18 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/siphash.h"
 #include "base/sys.h"
 #include "net/arena.h"
 #include "wire/icmp.h"
 
-#define BUCKETS 16384
+#define BUCKETS    16384
+#define REST_NS    (3 * NS_PER_S / 2) // longer than from one net_ports_run() to the next
+#define REST_MANY  1024               // idle ports: from here on, who has rested is taken again
+#define REST_LOOKS 16                 // at so many of them
+#define RUN_OUT_NS NS_PER_S           // that the kernel has no port left is good for so long
 
 // A port, or with a remote side a single connection that outlived its listener.
 struct port {
@@ -22,14 +27,16 @@ struct port {
     struct queue_flow flow;
     int fd; // the bound socket; -1: none is ours
     uint32_t holders;
-    uint32_t seen; // the pass in which the engine had a connection on it
+    uint32_t seen;    // the pass in which the engine had a connection on it
+    uint64_t rest_ns; // without a holder, and a connection that cannot give way, since then
 };
 
 struct net_ports {
     struct net *net;
     struct queue_owner *owner;
-    struct list idle; // released longest ago first
-    uint32_t pass, count;
+    struct list idle; // that rest longest first
+    uint32_t pass, count, idle_count;
+    uint64_t run_out_ns; // till then
     struct siphash_key key;
     struct port *bucket[BUCKETS];
 };
@@ -74,6 +81,21 @@ static int steer(struct net_ports *p, const struct queue_flow *flow)
     return err == -EEXIST ? 0 : err;
 }
 
+// Begins to rest, or does so anew.
+static void rest(struct net_ports *p, struct port *e)
+{
+    p->idle_count += list_empty(&e->idle);
+    list_del(&e->idle);
+    list_add_tail(&p->idle, &e->idle);
+    e->rest_ns = clock_now_ns();
+}
+
+static void wake(struct net_ports *p, struct port *e)
+{
+    p->idle_count -= !list_empty(&e->idle);
+    list_del(&e->idle);
+}
+
 // The fd is taken over on success. holders 0: begins idle.
 static int add(struct net_ports *p, const struct queue_flow *flow, int fd, uint32_t holders)
 {
@@ -87,7 +109,7 @@ static int add(struct net_ports *p, const struct queue_flow *flow, int fd, uint3
     *e = (struct port){.flow = *flow, .fd = fd, .holders = holders, .seen = p->pass};
     list_init(&e->idle);
     if (!holders)
-        list_add_tail(&p->idle, &e->idle);
+        rest(p, e);
     *at = e;
     p->count++;
     return 0;
@@ -98,7 +120,7 @@ static void drop(struct net_ports *p, struct port *e)
     struct port **at = place_of(p, &e->flow);
 
     *at = e->next;
-    list_del(&e->idle);
+    wake(p, e);
     if (p->owner)
         queue_flow_del(p->owner, &e->flow);
     if (e->fd >= 0)
@@ -123,9 +145,9 @@ static int add_steered(struct net_ports *p, const struct queue_flow *flow, int f
     return err;
 }
 
-static void hold(struct port *e)
+static void hold(struct net_ports *p, struct port *e)
 {
-    list_del(&e->idle);
+    wake(p, e);
     e->holders++;
 }
 
@@ -192,37 +214,59 @@ static bool is_of(const struct port *e, const struct ip_addr *addr)
     return e->fd >= 0 && !memcmp(&e->flow.local, addr->b, 16);
 }
 
-// Ephemeral ports have run out: one that nobody holds, released longest ago.
-static int take_idle(struct net_ports *p, const struct ip_addr *addr, uint16_t *port)
+// One that nobody holds, and that rests since then, looked for among the first ones.
+static int take_idle(struct net_ports *p, const struct ip_addr *addr, uint64_t since_ns,
+                     uint32_t looks, uint16_t *port)
 {
     list_for_each (it, &p->idle) {
         struct port *e = list_entry(it, struct port, idle);
 
+        if (!looks-- || e->rest_ns > since_ns)
+            break;
         if (!is_of(e, addr))
             continue;
-        hold(e);
+        hold(p, e);
         *port = ntohs(e->flow.local_port);
         return 0;
     }
     return -EADDRINUSE;
 }
 
-int net_ports_take(struct net_ports *p, const struct ip_addr *addr, uint16_t *port)
+static int take_named(struct net_ports *p, const struct ip_addr *addr, uint16_t port)
 {
-    struct port *e = *port ? find(p, addr, *port) : NULL;
-    int err;
+    struct port *e = find(p, addr, port);
 
-    if (e) {
-        if (e->holders || e->fd < 0)
-            return -EADDRINUSE;
-        hold(e);
+    if (!e)
+        return take_new(p, addr, &port);
+    if (e->holders || e->fd < 0)
+        return -EADDRINUSE;
+    hold(p, e);
+    return 0;
+}
+
+// The kernel looks for a free port one by one: where half of them are taken that is milliseconds.
+// So ports are few, and it is not asked again for a while when it has none.
+static int take_any(struct net_ports *p, const struct ip_addr *addr, uint16_t *port)
+{
+    uint64_t now = clock_now_ns();
+    int err = -EADDRINUSE;
+
+    if (p->idle_count >= REST_MANY && !take_idle(p, addr, now - REST_NS, REST_LOOKS, port))
         return 0;
+    if (now >= p->run_out_ns) {
+        err = take_new(p, addr, port);
+        if (err == -EADDRINUSE)
+            p->run_out_ns = now + RUN_OUT_NS;
     }
-    err = take_new(p, addr, port);
-    if (!*port && (err == -EADDRINUSE || err == -EMFILE || err == -ENOSPC) &&
-        !take_idle(p, addr, port))
+    if ((err == -EADDRINUSE || err == -EMFILE || err == -ENOSPC) &&
+        !take_idle(p, addr, CLOCK_NEVER, UINT32_MAX, port))
         return 0;
     return err;
+}
+
+int net_ports_take(struct net_ports *p, const struct ip_addr *addr, uint16_t *port)
+{
+    return *port ? take_named(p, addr, *port) : take_any(p, addr, port);
 }
 
 int net_ports_share(struct net_ports *p, const struct ip_addr *addr, uint16_t port)
@@ -234,7 +278,7 @@ int net_ports_share(struct net_ports *p, const struct ip_addr *addr, uint16_t po
         return add(p, &flow, -1, 1);
     if (e->fd >= 0)
         return -EADDRINUSE;
-    hold(e);
+    hold(p, e);
     return 0;
 }
 
@@ -292,7 +336,7 @@ void net_ports_release(struct net_ports *p, const struct ip_addr *addr, uint16_t
         return;
     if (e->fd >= 0) {
         e->seen = p->pass; // it has a second, at least
-        list_add_tail(&p->idle, &e->idle);
+        rest(p, e);
         return;
     }
     keep_connections(p, e);
@@ -301,13 +345,17 @@ void net_ports_release(struct net_ports *p, const struct ip_addr *addr, uint16_t
 
 // ---- what is needed still ----
 
-static void mark(struct net_ports *p, const struct tcp_tuple *t)
+// What is in TIME-WAIT gives way to another connection of its tuple: see tcp_create().
+static void mark(struct net_ports *p, const struct tcp_conn *c)
 {
+    const struct tcp_tuple *t = &c->tuple;
     struct queue_flow whole = flow_of(t), port = flow_of_port(&t->local, t->local_port);
     struct port *e = *place_of(p, &port);
 
     if (e)
         e->seen = p->pass;
+    if (e && !list_empty(&e->idle) && (c->state != TCP_TIME_WAIT || !c->ts_ok))
+        rest(p, e);
     e = *place_of(p, &whole);
     if (e)
         e->seen = p->pass;
@@ -322,7 +370,7 @@ void net_ports_run(struct net_ports *p)
         const struct tcp_conn *c = tcp_conn_at(&p->net->ctx, i);
 
         if (c && c->tuple.remote_port)
-            mark(p, &c->tuple);
+            mark(p, c);
     }
     list_for_each_safe (it, &p->idle) {
         struct port *e = list_entry(it, struct port, idle);

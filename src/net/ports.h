@@ -21,10 +21,11 @@ int net_ports_new(struct net_ports **out, struct net *n, struct queue_owner *own
 // Gives all ports back.
 void net_ports_free(struct net_ports *p);
 
-// Takes addr:*port. *port 0: an ephemeral one that the kernel chooses, and *port is set; where
-// those have run out, one that only connections in TIME-WAIT have, which net_open() may refuse with
-// -EADDRINUSE. -EADDRINUSE (the kernel's, or all in use), -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENOSPC
-// (the queue's table is full).
+// Takes addr:*port. *port 0: an ephemeral one, and *port is set. The kernel chooses it; where there
+// are many ports that only connections in TIME-WAIT have, it is one of those, which make room for
+// their like (RFC 6191); and where the kernel has none left, it may be one that net_open() refuses
+// with -EADDRINUSE. -EADDRINUSE (the kernel's, or all in use), -EADDRNOTAVAIL, -EACCES, -EMFILE,
+// -ENOSPC (the queue's table is full).
 int net_ports_take(struct net_ports *p, const struct ip_addr *addr, uint16_t *port);
 
 // Takes a port that a kernel socket of a program holds already: a listener's. addr may be any. Its

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -201,6 +202,80 @@ static void test_port_is_ours_in_time_wait(void **state)
     close(listener);
 }
 
+enum { PORTS = 1100, RESTED_US = 1700000 };
+
+static void take_ports(uint16_t port[], int n)
+{
+    struct ip_addr addr = rig_addr(HERE, false);
+
+    for (int i = 0; i < n; i++) {
+        port[i] = 0;
+        assert_int_equal(net_ports_take(host.ports, &addr, &port[i]), 0);
+    }
+}
+
+static void release_ports(const uint16_t port[], int n)
+{
+    struct ip_addr addr = rig_addr(HERE, false);
+
+    for (int i = 0; i < n; i++)
+        net_ports_release(host.ports, &addr, port[i]);
+}
+
+// Where many ports rest, those that have rested are taken again, and not one with a live
+// connection.
+static void test_many_ports_are_taken_in_turn(void **state)
+{
+    struct ip_addr to = rig_addr(THERE, false);
+    int listener = kernel_listen(THERE, false, PORT), fd;
+    uint16_t port[PORTS], again[3];
+    struct net_info live;
+
+    net_info(host.net, host_connect(&host, NULL, &to, PORT), &live);
+    fd = kernel_accept(&host, listener);
+    take_ports(port, PORTS);
+    release_ports(&live.tuple.local_port, 1);
+    release_ports(port, PORTS);
+    take_ports(again, 1);
+    assert_int_equal(net_ports_count(host.ports), 1 + PORTS + 1); // a fresh one
+    net_ports_run(host.ports);
+    usleep(RESTED_US);
+    take_ports(again + 1, 2);
+    assert_int_equal(net_ports_count(host.ports), 1 + PORTS + 1);
+    assert_int_equal(again[1], port[0]);
+    assert_int_equal(again[2], port[1]);
+    close(fd);
+    close(listener);
+}
+
+static void set_range(const char *range)
+{
+    FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "w");
+
+    assert_non_null(f);
+    fprintf(f, "%s\n", range);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void test_ports_that_have_run_out_come_back(void **state)
+{
+    struct ip_addr addr = rig_addr(HERE, false);
+    uint16_t port[8], more = 0;
+
+    set_range("27600 27607");
+    take_ports(port, 8);
+    assert_int_equal(net_ports_take(host.ports, &addr, &more), -EADDRINUSE);
+    release_ports(port + 3, 1);
+    take_ports(&more, 1);
+    assert_int_equal(more, port[3]); // there is no other
+    set_range("27600 27615");
+    usleep(RESTED_US); // the kernel is asked again
+    take_ports(&more, 1);
+    assert_in_range(more, 27608, 27615);
+    release_ports(&more, 1);
+    release_ports(port, 8);
+}
+
 // The listener goes; what was accepted keeps its packets, and new SYNs are the kernel's to refuse.
 static void test_connections_outlive_their_listener(void **state)
 {
@@ -248,11 +323,17 @@ int main(void)
         host_test(test_neighbour_is_asked_for),
         host_test(test_ports_are_reserved),
         host_test(test_port_is_ours_in_time_wait),
+        host_test(test_many_ports_are_taken_in_turn),
+        host_test(test_ports_that_have_run_out_come_back),
         host_test(test_connections_outlive_their_listener),
         host_test(test_other_ports_stay_the_kernels),
     };
     const char *obstacle = rig_obstacle();
+    struct rlimit files;
 
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
     if (obstacle) {
         printf("1..0 # SKIP %s\n", obstacle);
         return 0;
