@@ -315,7 +315,7 @@ static int can_hear(int ears)
     long n = sys_call(SYS_recvfrom, ears, &byte, 1, MSG_PEEK | MSG_DONTWAIT, 0, 0);
 
     if (n <= 0)
-        return n ? (int)n : -EAGAIN; // shuntd is gone
+        return n ? (int)n : -EPIPE;
     return has_numbers(ears);
 }
 
@@ -334,7 +334,7 @@ static int hear(int ears, struct cm_accepted *accepted, int fds[2])
     if (n < 0)
         return (int)n;
     if (n == 0)
-        return -EAGAIN; // shuntd is gone
+        return -EPIPE;
     memcpy(fds, CMSG_DATA(h), MIN(n_fds, (size_t)2) * sizeof(int));
     if (n == sizeof *accepted && n_fds == 2)
         return 0;

@@ -70,7 +70,8 @@ int cm_wire_open(int sock, const union cm_addr *remote, const struct cm_wire_opt
 int cm_wire_listen(int sock, uint32_t backlog, const struct cm_wire_options *options,
                    uint64_t deadline_ns, int *ears, char why[CM_WIRE_WHY_BYTES]);
 
-// The next connection that ears hear; does not block. As cm_wire_open(); -EAGAIN: there is none.
+// The next connection that ears hear; does not block. As cm_wire_open(); -EAGAIN: there is none;
+// -EPIPE: there will be none, shuntd is gone or a process has shut the ears.
 int cm_wire_accept(int ears, struct chan *chan, int *lifeline);
 
 // Before a lifeline goes to another process: where the state of its connection is. shuntd knows it

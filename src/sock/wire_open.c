@@ -472,7 +472,7 @@ static int hear(struct conn *listener, int listener_fd, int flags)
     err = cm_wire_accept(listener->ears, &chan, &fd);
     sock_unlock(&self.lock, false);
     if (err)
-        return err == -EMFILE ? err : -EAGAIN;
+        return err == -EMFILE || err == -EPIPE ? err : -EAGAIN;
     c = conn_wired(fd, flags, POLICY_SERVER);
     sock_lock(&self.lock, false);
     err = c ? 0 : -ENOMEM;
@@ -511,7 +511,9 @@ static int try_accept(struct conn *c, int fd, struct sockaddr *addr, socklen_t *
     sock_enter();
     got = hear(c, fd, flags);
     sock_leave();
-    if (got == -EAGAIN) {
+    if (got == -EPIPE)
+        wire_unlisten(c, fd);
+    if (got == -EAGAIN || got == -EPIPE) {
         got = (int)sys_call(SYS_accept4, fd, addr, len, flags);
         if (got >= 0)
             conn_accepted(got, flags, c);

@@ -212,8 +212,15 @@ def no_files(tap, shunt, ours, peer):
     is_(tap, ask(), "good, good, tcp", "and makes them when it has some")
 
 
+def cpu_s(pid):
+    user, system = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def daemon_dies(tap, shunt, ours, peer):
-    port, echo = free_port(), free_port()
+    port, echo, here = free_port(), free_port(), free_port()
+    server = ours.start("serve-echo", rig.HERE, here, until="listening")
+    is_(tap, peer.ask("client", rig.HERE, here, "1000"), "good plain", "a listener of ours is heard")
     peer.start("serve-watch", rig.PEER, port, until="listening")
     peer.start("serve-echo", rig.PEER, echo, until="listening")
     client = ours.start("client-hold", rig.PEER, port, until="connected tcp")
@@ -225,6 +232,10 @@ def daemon_dies(tap, shunt, ours, peer):
     said = ours.ask("client", rig.PEER, echo, "1000")
     tap.ok(said.startswith("good"), "and programs that start then connect") or tap.note(said)
     is_(tap, peer.ask("client", rig.PEER, echo, "1000"), "good plain", "the peer's host is well")
+    before = cpu_s(server.pid)
+    time.sleep(0.5)
+    tap.ok(cpu_s(server.pid) - before < 0.1, "the listener sleeps on")
+    is_(tap, peer.ask("client", rig.HERE, here, "1000"), "good plain", "and the kernel serves it")
 
 
 def daemon_late(tap):
