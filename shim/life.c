@@ -108,7 +108,7 @@ SHIM_ALIAS(__connect, connect);
 // Only where the connection is not the kernel's does it know another name than the kernel.
 static int named(int fd, bool peer, struct sockaddr *addr, socklen_t *len)
 {
-    struct conn *c = shim_stream(fd);
+    struct conn *c = shim_is_wired(fd) ? shim_conn(fd) : shim_stream(fd);
     int r;
 
     if (!c)

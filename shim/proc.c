@@ -3,6 +3,7 @@
 #include "shim/shim.h"
 
 #include <alloca.h>
+#include <linux/seccomp.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -290,6 +291,33 @@ SHUNT_EXPORT int posix_spawn_file_actions_destroy(posix_spawn_file_actions_t *ac
     give_nothing(actions);
     return LIBC(posix_spawn_file_actions_destroy)(actions);
 }
+
+// ---- system calls forbidden ----
+
+// A child of vfork seals itself for the program that it becomes; that one knows nothing of it.
+void shim_before_seccomp(bool filter, const void *program)
+{
+    if ((!filter || program) && !shim_vforked())
+        sock_seal();
+}
+
+SHUNT_EXPORT int prctl(int option, ...)
+{
+    unsigned long a, b, c, d;
+    va_list ap;
+
+    va_start(ap, option);
+    a = va_arg(ap, unsigned long);
+    b = va_arg(ap, unsigned long);
+    c = va_arg(ap, unsigned long);
+    d = va_arg(ap, unsigned long);
+    va_end(ap);
+    if (option == PR_SET_SECCOMP && (a == SECCOMP_MODE_STRICT || a == SECCOMP_MODE_FILTER))
+        shim_before_seccomp(a == SECCOMP_MODE_FILTER, (const void *)b);
+    return LIBC(prctl)(option, a, b, c, d);
+}
+
+// ---- by way of the shell ----
 
 static const char shell[] = "/bin/sh";
 

@@ -120,6 +120,10 @@ static inline bool shim_is_stream(int fd)
 // c->stage is compared above.
 _Static_assert(CONN_NEW < CONN_FRESH && CONN_LISTEN < CONN_FRESH, "order of the stages");
 
+// Before the process may make only a few system calls, or those that program lets through: Shunt
+// makes none from now on. Without a program the call only asks if the kernel has filters.
+void shim_before_seccomp(bool filter, const void *program);
+
 // Takes fd back to the twin for good before libc or somebody else uses it behind our back.
 void shim_hand_over(int fd, const char *reason);
 

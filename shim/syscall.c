@@ -3,6 +3,7 @@
 #include "shim/shim.h"
 
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sys/syscall.h>
 
 struct args {
@@ -71,6 +72,7 @@ static bool number_call(long nr, const struct args *x, long *r)
         CALL(SYS_execveat,
              execveat((int)x->a, (void *)x->b, (void *)x->c, (void *)x->d, (int)x->e));
         CALL(SYS_pidfd_getfd, pidfd_getfd((int)x->a, (int)x->b, (unsigned)x->c));
+        CALL(SYS_prctl, prctl((int)x->a, x->b, x->c, x->d, x->e));
     default:
         return false;
     }
@@ -118,6 +120,8 @@ SHUNT_EXPORT long syscall(long nr, ...)
     va_end(ap);
     if (stream_call(nr, &x, &r) || number_call(nr, &x, &r) || older_call(nr, &x, &r))
         return r;
+    if (nr == SYS_seccomp && x.a <= SECCOMP_SET_MODE_FILTER)
+        shim_before_seccomp(x.a == SECCOMP_SET_MODE_FILTER, (const void *)x.c);
     fork_too = forks(nr, &x) && !shim_vforked();
     if (fork_too)
         sock_before_fork();

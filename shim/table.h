@@ -144,6 +144,7 @@
     ROW(execvpe, "as execve") \
     ROW(execveat, "as execve") \
     ROW(fexecve, "as execve") \
+    ROW(prctl, "before PR_SET_SECCOMP every connection goes back to the kernel for good, and Shunt is off") \
     ROW(posix_spawn, "as execve, before") \
     ROW(posix_spawnp, "as posix_spawn") \
     ROW(posix_spawn_file_actions_adddup2, "noted: a connection named here goes back to the twin for good when a child gets it") \

@@ -33,6 +33,9 @@ static inline bool reach_is_known(uint64_t at, enum reach_how how)
     return (word & ~(REACH_PAGE - 1)) == (at & ~(REACH_PAGE - 1)) && (word & how);
 }
 
+// The kernel must not be asked any more: all memory can be touched.
+void reach_trust(void);
+
 // How many of the n bytes from p on can be touched without a fault, up to the first that cannot.
 // What another thread unmaps meanwhile is that thread's fault. Does not block, nor touch errno.
 static inline size_t reach(const void *p, size_t n, enum reach_how how)

@@ -240,6 +240,16 @@ void cm_forked(struct cm *cm)
     cm->look_ns = cm->n_chunks ? 0 : CLOCK_NEVER;
 }
 
+int cm_mute(struct cm *cm)
+{
+    cookies_fini(&cm->claims);
+    cookies_fini(&cm->drops);
+    cookies_fini(&cm->mirrors);
+    cm->n_chunks = 0;
+    cm->look_ns = CLOCK_NEVER;
+    return uplink_mute(&cm->up);
+}
+
 static struct told_chunk *chunk_of(struct cm *cm, int fd)
 {
     for (int i = cm->n_chunks; i-- > 0;)

@@ -106,6 +106,11 @@ void cm_drop(struct cm *cm, uint64_t cookie);
 // more); -EMSGSIZE. That it was sent does not mean that it will arrive: see peer_gone().
 int cm_relay(struct cm *cm, uint64_t cookie, const void *bytes, size_t n);
 
+// The process makes no system call for the manager any more: nothing is claimed, asked or dropped
+// from now on, and what shuntd knows stands until the process ends. The number that the connection
+// had and keeps, the caller's now; or -1.
+int cm_mute(struct cm *cm);
+
 // Handles what has come, calling events. Does not block. Cheap when nothing is due: one load and
 // one clock read; looks at the socket at most every 20 us in the first 50 ms after a claim or
 // something relayed, every 10 ms later. shuntd rings the bell of a channel when something was

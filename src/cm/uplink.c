@@ -19,7 +19,7 @@ int uplink_open(struct uplink *up)
     int sock;
 
     up->sock = -1;
-    if (clock_now_ns() < up->retry_ns)
+    if (up->mute || clock_now_ns() < up->retry_ns)
         return -ENOTCONN;
     sock = place_connect_any(up->daemon_socket);
     if (sock < 0) {
@@ -54,6 +54,15 @@ void uplink_close(struct uplink *up)
 {
     uplink_forget(up);
     up->retry_ns = clock_now_ns() + RETRY_NS;
+}
+
+int uplink_mute(struct uplink *up)
+{
+    int sock = uplink_is_ours(up) ? up->sock : -1;
+
+    up->sock = -1;
+    up->mute = true;
+    return sock;
 }
 
 bool uplink_owns_fd(const struct uplink *up, int fd)

@@ -14,6 +14,7 @@ struct uplink {
     uint64_t cookie;           // SO_COOKIE: tells that sock is still ours
     uint64_t retry_ns;         // connect no sooner
     const char *daemon_socket; // of shunt.conf, or NULL: see cm/place.h
+    bool mute;                 // nothing may be said any more
 };
 
 // There is a connection, and the program has not closed it.
@@ -32,6 +33,10 @@ void uplink_close(struct uplink *up);
 
 // The same, but uplink_open() may try at once. In a forked child: the parent keeps its connection.
 void uplink_forget(struct uplink *up);
+
+// There is no connection any more, and never will be. What there was stays open unheeded, so that
+// shuntd keeps what it was told for as long as the process lives. Its number, or -1.
+int uplink_mute(struct uplink *up);
 
 bool uplink_owns_fd(const struct uplink *up, int fd);
 

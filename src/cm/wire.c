@@ -55,6 +55,11 @@ void cm_wire_forked(void)
     tcp_lane_forked();
 }
 
+int cm_wire_mute(void)
+{
+    return uplink_mute(&wire.up);
+}
+
 bool cm_wire_owns_fd(int fd)
 {
     return fd >= 0 && (uplink_owns_fd(&wire.up, fd) || tcp_lane_owns_fd(fd));

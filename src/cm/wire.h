@@ -49,6 +49,9 @@ void cm_wire_init(const char *daemon_socket);
 // In a forked child, before anything else.
 void cm_wire_forked(void);
 
+// As cm_mute().
+int cm_wire_mute(void);
+
 bool cm_wire_owns_fd(int fd);
 
 // One that must keep its number.

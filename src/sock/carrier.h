@@ -50,6 +50,8 @@ void wire_listen(struct conn *c, int fd, int backlog);
 
 // A listener that has ears loses them: the kernel alone serves it. Not inside.
 void wire_unlisten(struct conn *c, int fd);
+// The same in every process that has the listener.
+void wire_unlisten_all(struct conn *c, int fd);
 
 // connect(AF_UNSPEC): a reset, and the socket is as new. Not inside. 0 or -errno.
 int wire_disconnect(struct conn *c, int fd);

@@ -41,6 +41,14 @@ void epoll_moved(int oldfd, int newfd);
 void epoll_before_exec(int epfd);
 void epoll_adopt(int fd);
 
+// As the first use of a set that was inherited: connections in it may go back after that. Not
+// inside. Nothing where it is no epoll fd.
+void epoll_use(int epfd);
+
+// The set epfd goes on without Shunt: the kernel has the program's own registrations, and nothing
+// is known of it any more. Not inside. Nothing where it is no epoll fd.
+void epoll_forget(int epfd);
+
 // Around fork (conn.c): before it takes the locks that the child must find free.
 void epoll_before_fork(void);
 void epoll_after_fork(bool child);

@@ -49,6 +49,25 @@ void epoll_before_exec(int epfd)
     set_sweep(s);
 }
 
+void epoll_use(int epfd)
+{
+    struct epoll_set *s = epoll_set_of(epfd);
+
+    if (!s || !s->inherited)
+        return;
+    sock_enter();
+    set_family_slow(s);
+    sock_leave();
+}
+
+void epoll_forget(int epfd)
+{
+    if (!epoll_set_of(epfd))
+        return;
+    epoll_before_exec(epfd);
+    epoll_closing(epfd);
+}
+
 // ---- after ----
 
 static bool is_epoll(int fd)

@@ -47,7 +47,7 @@ static void in_child(void)
 
 void sock_before_exit(void)
 {
-    if (!ready)
+    if (!ready || self.off)
         return;
     mirror_drain();
     wire_exit();
@@ -55,7 +55,8 @@ void sock_before_exit(void)
 
 static void at_exit(void *unused)
 {
-    wire_exit();
+    if (!self.off)
+        wire_exit();
 }
 
 void fork_setup(void)

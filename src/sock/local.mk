@@ -35,6 +35,7 @@ libsock_la_SOURCES = \
 	src/sock/ready.h \
 	src/sock/real.h src/sock/real.c \
 	src/sock/rx.c \
+	src/sock/seal.c \
 	src/sock/select.c \
 	src/sock/self.h \
 	src/sock/signal.c \

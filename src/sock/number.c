@@ -151,7 +151,7 @@ static int give_back(void)
 
 bool sock_make_room(bool numbers)
 {
-    return self.cm && ((numbers && move_over()) || give_back());
+    return self.cm && !self.off && ((numbers && move_over()) || give_back());
 }
 
 // Standard streams are for stdio, which calls the kernel from inside libc.

@@ -154,7 +154,7 @@ int sock_setsockopt(struct conn *c, int fd, int level, int name, const void *val
     err = c->carrier->setsockopt(c, fd, level, name, val, len);
     c->dressed |= c->ears >= 0; // accepted ones have it, too
     c->sndbuf |= !err && level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_SNDBUFFORCE);
-    if (!err && c->end && is_mirrored(level, name))
+    if (!err && c->end && is_mirrored(level, name) && likely(!self.off))
         opts_mirror(c->end, c->carrier->twin ? fd : c->shadow);
     return err;
 }

@@ -74,7 +74,8 @@ void sock_before_pass(int fd, const struct msghdr *msg)
 {
     struct receiver to = {fd, -1};
 
-    each_fd(msg, see_leaving, &to);
+    if (!self.off)
+        each_fd(msg, see_leaving, &to);
 }
 
 static void see_coming(int fd, void *arg)
@@ -84,5 +85,6 @@ static void see_coming(int fd, void *arg)
 
 void sock_after_received(const struct msghdr *msg)
 {
-    each_fd(msg, see_coming, NULL);
+    if (!self.off)
+        each_fd(msg, see_coming, NULL);
 }

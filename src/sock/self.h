@@ -7,6 +7,9 @@
 #include "cm/choice.h"
 #include "sock/lock.h"
 
+#define SOCK_SEALED                                                                                \
+    "SHUNT_SEALED" // in the environment of who lives under a sealed process's filter
+
 struct sock_self {
     struct sock_lock lock;       // guards the tables of conns, ends, claims and the manager; never
                                  // held across a wait, and never taken inside an end's lock
@@ -15,7 +18,7 @@ struct sock_self {
     char program[64];
     char exe[256];
     int pid;
-    bool off;     // setuid, or asked to do nothing: everything passes through
+    bool off;     // setuid, or sealed (seal.c): everything passes through
     bool unshown; // ends that came from another process were not shown to shuntd yet
 };
 

@@ -35,6 +35,9 @@ void sock_before_exit(void);
 // Before fds are passed by SCM_RIGHTS over the unix socket fd.
 void sock_before_pass(int fd, const struct msghdr *msg);
 void sock_after_received(const struct msghdr *msg); // adopts fds that came
+// Before the process forbids itself system calls (seccomp(2)): everything goes back to the kernel
+// for good, and Shunt is off. Waits for peers 1 s at most.
+void sock_seal(void);
 int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
 // ---- numbers (number.c); any kind of fd ----

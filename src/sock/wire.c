@@ -371,6 +371,8 @@ static int wire_setsockopt(struct conn *c, int fd, int level, int name, const vo
         return err;
     if (is_lifelines(level, name) && end_has(c->end, END_RELAYED))
         sys_setsockopt(fd, level, name, val, len);
+    if (unlikely(self.off))
+        return 0; // the engine cannot be told without other system calls
     if (level == SOL_SOCKET && name == SO_LINGER)
         wire_note_linger(c, fd);
     else if (level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_SNDBUFFORCE))

@@ -459,9 +459,16 @@ void wire_unlisten(struct conn *c, int fd)
     sock_leave();
 }
 
+void wire_unlisten_all(struct conn *c, int fd)
+{
+    if (c->ears >= 0)
+        sys_call(SYS_shutdown, c->ears, SHUT_RDWR);
+    wire_unlisten(c, fd);
+}
+
 // ---- accepting ----
 
-// The number of what the ears heard, or -EAGAIN, -errno.
+// The number of what the ears heard, or -EAGAIN, -EPIPE: they are deaf; -errno.
 static int hear(struct conn *listener, int listener_fd, int flags)
 {
     struct chan chan = {.bell = -1};

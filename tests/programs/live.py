@@ -144,12 +144,12 @@ class Way:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def _one_way(tap, body, shunt, user):
+def _one_way(tap, body, shunt, user, moves):
     way = Way(tap, shunt, user)
     before = tap.failed
     try:
         body(way)
-        if shunt:
+        if shunt and moves:
             way.ok(shunt.channels_made() > 0, "connections were moved")
     except Exception:  # whatever it is, the other way and the clean-up must still come
         tap.note(traceback.format_exc())
@@ -160,15 +160,15 @@ def _one_way(tap, body, shunt, user):
         way.end()
 
 
-def both_ways(body, needs, user=None):
+def both_ways(body, needs, user=None, moves=True):
     """Runs body(way) without and under Shunt; needs: programs without which there is no test; user:
-    another user, for root to run everything as."""
+    another user, for root to run everything as; moves: connections are to be moved to a lane."""
     tap = Tap()
     missing = [name for name in needs if not shutil.which(name)]
     if missing:
         print(f"1..0 # SKIP no {', '.join(missing)} here")
         return
-    _one_way(tap, body, None, user)
+    _one_way(tap, body, None, user, moves)
     with Shunt(user=user) as running:
-        _one_way(tap, body, running, user)
+        _one_way(tap, body, running, user, moves)
     tap.end()

@@ -6,6 +6,6 @@ program_tests = \
 	tests/programs/redis.py tests/programs/nginx.py tests/programs/memcached.py \
 	tests/programs/haproxy.py tests/programs/postgres.py tests/programs/iperf3.py \
 	tests/programs/http_server.py tests/programs/node.py tests/programs/java.py \
-	tests/programs/socat.py tests/programs/openssl.py tests/programs/crowd.py
+	tests/programs/socat.py tests/programs/openssl.py tests/programs/sshd.py tests/programs/crowd.py
 dist_check_SCRIPTS += $(program_tests)
 TESTS += $(program_tests)

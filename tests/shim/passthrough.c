@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -645,6 +646,7 @@ ALONE(execvp, executed(5))
 ALONE(execvpe, executed(6))
 ALONE(execveat, executed(7))
 ALONE(fexecve, executed(8))
+ALONE(prctl, prctl(PR_SET_SECCOMP, 2, NULL) * 10 + prctl(PR_GET_DUMPABLE))
 ALONE(posix_spawn, spawned(false, false))
 ALONE(posix_spawnp, spawned(true, false))
 ALONE(posix_spawn_file_actions_adddup2, spawned(false, true))

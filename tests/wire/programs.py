@@ -13,6 +13,9 @@ from pathlib import Path
 
 import rig
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "programs"))
+import sshd as openssh  # noqa: E402
+
 CLIENTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                        "programs", "clients.py")
 SECONDS = 60
@@ -195,6 +198,20 @@ def git(run):
             or run.tap.note(said)
 
 
+def sshd(run):
+    data = os.urandom(2_000_000)
+    with open(os.path.join(run.work, "data"), "wb") as f:
+        f.write(data)
+    server, client = openssh.configure(Path(run.work), rig.HERE, 28923)
+    run.serve(server)
+    run.until([*client, "true"])
+    said = run.ask(["sh", "-c", f'"$@" cat <{run.work}/data', "sh", *client])[1]
+    run.tap.ok(said == data, "sshd: ssh gives back what it gets")
+    names = run.ask([*client, "echo $SSH_CONNECTION"])[1].split()
+    run.tap.ok(names[::2] == [rig.PEER.encode(), rig.HERE.encode()], "sshd: it knows both names") \
+        or run.tap.note(names)
+
+
 def postgres(run):
     """It will not run as root, and asks shuntd as its own user."""
     folder = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
@@ -238,7 +255,7 @@ def main():
     rig.enter()
     tap = rig.Tap()
     parts = [(part, queue) for queue, all_of in
-             (("af_packet", (redis, nginx, curl, iperf3, memcached, socat, haproxy, git,
+             (("af_packet", (redis, nginx, curl, iperf3, memcached, socat, haproxy, git, sshd,
                               *([postgres] if "SHUNT_LONG" in os.environ else []))),
               ("af_xdp", (redis, curl, iperf3)))
              for part in all_of]
