@@ -438,6 +438,16 @@ void epoll_conn_join(struct conn *c, struct list *parted)
     epoll_drop(&epoll_lock);
 }
 
+// While shuntd looks at the socket of a claim (/proc/PID/fd) it holds the file: closing the last
+// number would leave the registration behind for that long, and the program would be told of a
+// number that it has closed.
+static bool is_looked_at(const struct epoll_watch *w)
+{
+    const struct conn *c = w->conn;
+
+    return c->stage == CONN_CLAIMED && atomic_load(&c->fds) == 1 && !end_has(c->end, END_SHARED);
+}
+
 // The kernel forgets the twin by itself with its last file; the bell's file is the peer's as well.
 static void close_watch(struct epoll_watch *w)
 {
@@ -450,6 +460,8 @@ static void close_watch(struct epoll_watch *w)
             epoll_kernel_ctl(s->epfd, EPOLL_CTL_DEL, w->fd, 0, 0);
     } else if (w->shot && s->forked && !s->inherited) {
         watch_restore(w, true);
+    } else if (is_looked_at(w)) {
+        epoll_kernel_ctl(s->epfd, EPOLL_CTL_DEL, w->fd, 0, 0);
     }
     epoll_drop(&s->lock);
     watch_free(w);
