@@ -14,13 +14,16 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#define STACKS_MAX 8
+#define STACKS_MAX   8
+#define STOP_LOOK_NS (200 * NS_PER_US)
 
 _Static_assert(CM_WIRE_CORK == (int)TCP_SET_CORK && CM_WIRE_TOS == (int)TCP_SET_TOS &&
                    CM_WIRE_USER_TIMEOUT_MS == (int)TCP_SET_USER_TIMEOUT_MS,
@@ -302,6 +305,29 @@ int cm_wire_listen(int sock, uint32_t backlog, const struct cm_wire_options *opt
 }
 
 // A packet whose descriptors find no numbers loses them: it stays where it is until there are some.
+// The byte is read when it is done.
+void cm_wire_stop(int ears, uint64_t deadline_ns)
+{
+    struct pollfd p = {ears, 0, 0};
+    struct timespec ts;
+    int unread = 0;
+
+    if (sys_call(SYS_sendto, ears, "S", 1, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0) < 0)
+        return;
+    do {
+        ts = (struct timespec){0, STOP_LOOK_NS};
+        if (sys_ioctl(ears, SIOCOUTQ, &unread) || !unread)
+            return;
+    } while (sys_call(SYS_ppoll, &p, 1, &ts, 0, 8) == 0 && clock_now_ns() < deadline_ns);
+}
+
+bool cm_wire_is_deaf(int ears)
+{
+    char byte;
+
+    return sys_call(SYS_recvfrom, ears, &byte, 1, MSG_PEEK | MSG_DONTWAIT, 0, 0) == 0;
+}
+
 static int has_numbers(int ears)
 {
     int a = (int)sys_fcntl(ears, F_DUPFD_CLOEXEC, 0);

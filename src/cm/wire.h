@@ -73,8 +73,15 @@ int cm_wire_open(int sock, const union cm_addr *remote, const struct cm_wire_opt
 int cm_wire_listen(int sock, uint32_t backlog, const struct cm_wire_options *options,
                    uint64_t deadline_ns, int *ears, char why[CM_WIRE_WHY_BYTES]);
 
+// The listener's stacks are to listen no more, so that the kernel alone does: ears hear nothing new
+// then, in no process that has them. Blocks until it is so, or deadline_ns.
+void cm_wire_stop(int ears, uint64_t deadline_ns);
+
+// Will the ears hear nothing any more because shuntd is gone?
+bool cm_wire_is_deaf(int ears);
+
 // The next connection that ears hear; does not block. As cm_wire_open(); -EAGAIN: there is none;
-// -EPIPE: there will be none, shuntd is gone or a process has shut the ears.
+// -EPIPE: shuntd is gone.
 int cm_wire_accept(int ears, struct chan *chan, int *lifeline);
 
 // Before a lifeline goes to another process: where the state of its connection is. shuntd knows it

@@ -99,8 +99,8 @@ void lifelines_bury(struct keeper *k)
     list_init(&k->grave);
 }
 
-// The program lets go of it.
-static void wire_close(struct wire *w, uint32_t request)
+// Nothing more is wanted of its socket of the stack.
+static void wire_end(struct wire *w, uint32_t request)
 {
     struct keeper *k = w->keeper;
 
@@ -111,6 +111,15 @@ static void wire_close(struct wire *w, uint32_t request)
     list_del(&w->kin);
     if (w->port)
         tell_letgo(w);
+}
+
+// The program lets go of it.
+static void wire_close(struct wire *w, uint32_t request)
+{
+    struct keeper *k = w->keeper;
+
+    if (w->sock != NET_NONE)
+        wire_end(w, request);
     wire_free(w);
     keeper_turn(k);
 }
@@ -284,7 +293,7 @@ static bool has_room(struct wire *listener)
     if (poll(&p, 1, 0) > 0 && (p.revents & POLLOUT))
         return true;
     listener->full = true;
-    loop_change(&listener->keeper->loop, &listener->watch, EPOLLOUT);
+    loop_change(&listener->keeper->loop, &listener->watch, EPOLLIN | EPOLLOUT);
     return false;
 }
 
@@ -359,9 +368,29 @@ void lifelines_accept_late(struct keeper *k)
     list_for_each (it, &k->wires) {
         struct wire *w = list_entry(it, struct wire, link);
 
-        if (w->bell < 0)
+        if (w->bell < 0 && w->sock != NET_NONE)
             accept_all(w);
     }
+}
+
+// A process of the program wants no more by its ears, and has none in the kernel's place: what was
+// accepted till now is handed out. The byte is read last, for that process waits until it is.
+static void stop(struct wire *w)
+{
+    struct keeper *k = w->keeper;
+    char byte;
+
+    if (w->sock != NET_NONE) {
+        accept_all(k->by_sock[w->sock]);
+        wire_end(w, NET_CLOSE);
+        if (k->by_sock[w->sock] == w)
+            k->by_sock[w->sock] = NULL;
+        w->sock = NET_NONE;
+        w->port = 0;
+        keeper_turn(k);
+    }
+    while (recv(w->watch.fd, &byte, 1, MSG_DONTWAIT) > 0)
+        ;
 }
 
 static void on_ears(struct watch *watch, uint32_t events)
@@ -372,9 +401,12 @@ static void on_ears(struct watch *watch, uint32_t events)
         wire_close(w, NET_CLOSE);
         return;
     }
+    if (events & EPOLLIN)
+        stop(w);
     w->full = false;
-    loop_change(&w->keeper->loop, watch, 0);
-    accept_all(w->keeper->by_sock[w->sock]);
+    loop_change(&w->keeper->loop, watch, EPOLLIN);
+    if (w->sock != NET_NONE)
+        accept_all(w->keeper->by_sock[w->sock]);
 }
 
 void lifeline_woken(struct wire *w)
@@ -390,7 +422,8 @@ static struct wire *listener_at(struct keeper *k, const struct ip_addr *local, u
     list_for_each (it, &k->wires) {
         struct wire *w = list_entry(it, struct wire, link);
 
-        if (w->bell < 0 && w->port == port && ip_addr_equal(&w->local, local))
+        if (w->bell < 0 && w->sock != NET_NONE && w->port == port &&
+            ip_addr_equal(&w->local, local))
             return w;
     }
     return NULL;
@@ -408,7 +441,7 @@ static int listen_by(struct wire *w, const struct keep_ask *ask, int ears)
     if (ears < 0)
         return -EMFILE;
     w->watch = (struct watch){ears, on_ears};
-    err = loop_add(&w->keeper->loop, &w->watch, 0);
+    err = loop_add(&w->keeper->loop, &w->watch, EPOLLIN);
     if (!err && !kin)
         err = net_listen(w->keeper->net, clock_now_ns() + LOCK_NS, &o, ask->backlog, &sock);
     if (err)

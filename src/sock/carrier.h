@@ -50,8 +50,11 @@ void wire_listen(struct conn *c, int fd, int backlog);
 
 // A listener that has ears loses them: the kernel alone serves it. Not inside.
 void wire_unlisten(struct conn *c, int fd);
-// The same in every process that has the listener.
-void wire_unlisten_all(struct conn *c, int fd);
+// The same in every process that has the listener, because one will get it, or become one, that
+// knows nothing of ears. What they have heard is theirs still. Blocks 200 ms at most.
+void wire_deafen(const struct conn *c, int fd);
+// True: shuntd is gone, and so the listener has lost its ears.
+bool wire_was_deaf(struct conn *c, int fd);
 
 // connect(AF_UNSPEC): a reset, and the socket is as new. Not inside. 0 or -errno.
 int wire_disconnect(struct conn *c, int fd);

@@ -23,6 +23,8 @@ void epoll_conn_join(struct conn *c, struct list *parted);
 
 // A listener that may be in sets has got ears: they are watched with it from now on. As above.
 void epoll_listener_up(struct conn *c);
+// It is about to lose them.
+void epoll_listener_down(const struct conn *c);
 
 // After newfd became a copy of oldfd, and before fd is closed. Nothing where it is no epoll fd.
 void epoll_duped(int oldfd, int newfd);

@@ -281,6 +281,15 @@ void epoll_listener_up(struct conn *c)
     epoll_drop(&epoll_lock);
 }
 
+void epoll_listener_down(const struct conn *c)
+{
+    epoll_take(&epoll_lock);
+    list_for_each (it, &epoll_sets)
+        epoll_kernel_ctl(list_entry(it, struct epoll_set, in_sets)->epfd, EPOLL_CTL_DEL, c->ears, 0,
+                         0);
+    epoll_drop(&epoll_lock);
+}
+
 // The ears are watched as their listener is.
 static void ctl_ears(int epfd, int op, const struct conn *c, const struct epoll_event *ev)
 {

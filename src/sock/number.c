@@ -179,7 +179,9 @@ void sock_hand_over(struct conn *c, int fd, const char *reason)
 {
     if (c->stage == CONN_NEW)
         c->inherited = true; // never to be offered
-    else if (c->stage != CONN_LISTEN && c->stage != CONN_RAW)
+    else if (c->stage == CONN_LISTEN)
+        wire_deafen(c, fd);
+    else if (c->stage != CONN_RAW)
         conn_go_back(c, fd, true, clock_now_ns() + HAND_OVER_NS, reason);
     if (c->stage == CONN_FRESH)
         c->inherited = true; // still connecting

@@ -6,6 +6,7 @@
 // may be asleep in the kernel, so that nobody makes them ready meanwhile.
 #include "base/sys.h"
 #include "chan/pump.h"
+#include "sock/carrier.h"
 #include "sock/epoll.h"
 #include "sock/fdtab.h"
 #include "sock/ready.h"
@@ -463,6 +464,17 @@ static nfds_t count_ears(const struct pollfd *fds, nfds_t n)
     return ears;
 }
 
+// The ears of fd may have hung up.
+static bool is_deaf(int fd)
+{
+    struct conn *c = conn_get(fd);
+    bool deaf = c && c->ears >= 0 && wire_was_deaf(c, fd);
+
+    if (c)
+        conn_put(c);
+    return deaf;
+}
+
 // What the ears hear is the listener's.
 static int merge(struct pollfd *fds, nfds_t n, const struct pollfd *all)
 {
@@ -470,8 +482,12 @@ static int merge(struct pollfd *fds, nfds_t n, const struct pollfd *all)
     int found = 0;
 
     for (nfds_t i = 0; i < n; i++) {
+        short heard = ears_of(fds[i].fd) >= 0 ? ears++->revents : 0;
+
         fds[i].revents = all[i].revents;
-        if (ears_of(fds[i].fd) >= 0 && ears++->revents & POLLIN)
+        if (unlikely(heard & POLLHUP) && is_deaf(fds[i].fd))
+            heard = 0;
+        if (heard & POLLIN)
             fds[i].revents |= (short)(fds[i].events & READY_IN);
         found += fds[i].revents != 0;
     }
@@ -482,15 +498,19 @@ static int merge(struct pollfd *fds, nfds_t n, const struct pollfd *all)
 static int poll_with_ears(struct pollfd *all, struct pollfd *fds, nfds_t n,
                           const struct timespec *timeout, const sigset_t *mask)
 {
-    nfds_t m = n;
-    int found;
+    int found, merged;
 
-    memcpy(all, fds, n * sizeof *fds);
-    for (nfds_t i = 0; i < n; i++)
-        if (ears_of(fds[i].fd) >= 0)
-            all[m++] = (struct pollfd){ears_of(fds[i].fd), fds[i].events & POLLIN, 0};
-    found = poll_all(all, m, timeout, mask);
-    return found < 0 ? found : merge(fds, n, all);
+    do {
+        nfds_t m = n;
+
+        memcpy(all, fds, n * sizeof *fds);
+        for (nfds_t i = 0; i < n; i++)
+            if (ears_of(fds[i].fd) >= 0)
+                all[m++] = (struct pollfd){ears_of(fds[i].fd), fds[i].events & POLLIN, 0};
+        found = poll_all(all, m, timeout, mask);
+        merged = found < 0 ? found : merge(fds, n, all);
+    } while (found > 0 && !merged);
+    return merged;
 }
 
 int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)

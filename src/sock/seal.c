@@ -22,8 +22,10 @@
 // deadline_ns 0: begins to go back.
 static void leave(struct conn *c, int fd, uint64_t deadline_ns)
 {
-    if (c->stage == CONN_LISTEN)
-        wire_unlisten_all(c, fd);
+    if (c->stage == CONN_LISTEN) {
+        wire_deafen(c, fd);
+        wire_unlisten(c, fd);
+    }
     if (c->stage <= CONN_RAW || conn_go_back(c, fd, true, deadline_ns, REASON))
         return;
     if (!c->carrier->twin)

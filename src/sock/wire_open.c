@@ -26,6 +26,7 @@
 #include <string.h>
 
 #define ATTACH_NS (5 * NS_PER_S) // shuntd and keepers on a busy machine
+#define STOP_NS   (200 * NS_PER_MS)
 
 // ---- policy ----
 
@@ -444,26 +445,41 @@ void wire_listen(struct conn *c, int fd, int backlog)
     sock_leave();
 }
 
+static void let_block(const struct conn *c, int fd)
+{
+    if (!c->nonblock)
+        sys_fcntl(fd, F_SETFL, sys_fcntl(fd, F_GETFL, 0) & ~O_NONBLOCK);
+}
+
 void wire_unlisten(struct conn *c, int fd)
 {
     if (likely(c->ears < 0))
         return;
     sock_enter();
+    epoll_listener_down(c);
     sock_lock(&self.lock, false);
     fdtab_set(c->ears, FD_NONE, NULL);
     sys_close(c->ears);
     c->ears = -1;
-    if (!c->nonblock)
-        sys_fcntl(fd, F_SETFL, sys_fcntl(fd, F_GETFL, 0) & ~O_NONBLOCK);
+    let_block(c, fd);
     sock_unlock(&self.lock, false);
     sock_leave();
 }
 
-void wire_unlisten_all(struct conn *c, int fd)
+void wire_deafen(const struct conn *c, int fd)
 {
-    if (c->ears >= 0)
-        sys_call(SYS_shutdown, c->ears, SHUT_RDWR);
+    if (likely(c->ears < 0))
+        return;
+    cm_wire_stop(c->ears, clock_now_ns() + STOP_NS);
+    let_block(c, fd);
+}
+
+bool wire_was_deaf(struct conn *c, int fd)
+{
+    if (!cm_wire_is_deaf(c->ears))
+        return false;
     wire_unlisten(c, fd);
+    return true;
 }
 
 // ---- accepting ----

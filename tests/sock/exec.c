@@ -139,6 +139,56 @@ static void exec_of_ourselves(struct conn *c)
     }
 }
 
+static void ask_a_server(const struct sockaddr_in *addr)
+{
+    char byte = 'x';
+    int fd = sock_connect(addr);
+    REQUIRE_EQ(write(fd, &byte, 1), 1);
+    REQUIRE_EQ(read(fd, &byte, 1), 1);
+    close(fd);
+}
+
+// A new program accepts from our listener, which blocks; then we do.
+static void serve_by(bool stranger)
+{
+    struct sockaddr_in addr;
+    int listener = sock_listen(&addr), fd;
+    char number[20], byte;
+    snprintf(number, sizeof(number), "%d", listener);
+    pid_t pid = fork();
+    if (pid == 0) {
+        REQUIRE_EQ(fcntl(listener, F_SETFD, 0), 0);
+        if (stranger)
+            unsetenv("LD_PRELOAD");
+        execl(sock_self, sock_self, "--helper", "serve", number, "3", NULL);
+        _exit(127);
+    }
+    sleep_ms(100);
+    for (int i = 0; i < 3; i++)
+        ask_a_server(&addr);
+    join_child(pid);
+    pid = fork();
+    if (pid == 0) {
+        ask_a_server(&addr);
+        _exit(0);
+    }
+    fd = accept(listener, NULL, NULL);
+    REQUIRE(fd >= 0);
+    REQUIRE_EQ(read(fd, &byte, 1), 1);
+    REQUIRE_EQ(write(fd, &byte, 1), 1);
+    join_child(pid);
+}
+
+static void exec_of_a_server(struct conn *unused)
+{
+    serve_by(false);
+}
+
+static void exec_of_a_strange_server(struct conn *unused)
+{
+    serve_by(true);
+}
+
 static void cloexec_closes(struct conn *c)
 {
     REQUIRE_EQ(fcntl(c->fd, F_SETFD, FD_CLOEXEC), 0);
@@ -496,6 +546,8 @@ static const struct sock_case cases[] = {
     CASE(exec_with_data_waiting),
     CASE(a_number_means_another_connection),
     CASE(exec_of_ourselves),
+    CASE(exec_of_a_server, .flags = SOCK_BARE),
+    CASE(exec_of_a_strange_server, .flags = SOCK_BARE),
     CASE(cloexec_closes),
     CASE(passed_to_ourselves),
     CASE(copy_passed_to_ourselves),

@@ -59,6 +59,21 @@ static int echo_passed(int via)
     return echo(fd, fd, INT64_MAX);
 }
 
+// Accepts n connections, and sends back a byte on each.
+static int serve(int listener, int n)
+{
+    char byte;
+    for (int i = 0; i < n; i++) {
+        int fd = accept(listener, NULL, NULL);
+        if (fd < 0)
+            return 10;
+        if (read(fd, &byte, 1) != 1 || write(fd, &byte, 1) != 1)
+            return 11;
+        close(fd);
+    }
+    return 0;
+}
+
 int sock_helper(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[0], "echo") == 0)
@@ -69,6 +84,8 @@ int sock_helper(int argc, char **argv)
         return echo(atoi(argv[1]), atoi(argv[1]), INT64_MAX);
     if (argc == 3 && strcmp(argv[0], "echo-epoll") == 0)
         return echo_by_epoll(atoi(argv[1]), atoi(argv[2]));
+    if (argc == 3 && strcmp(argv[0], "serve") == 0)
+        return serve(atoi(argv[1]), atoi(argv[2]));
     fprintf(stderr, "sock: no helper '%s'\n", argv[0]);
     return 2;
 }

@@ -64,6 +64,18 @@ def serve_echo(address, port, _):
         conn.close()
 
 
+def serve_poll(address, port, _):
+    """The same, waiting by poll() for a listener that blocks."""
+    listener = listen(address, port)
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    while True:
+        if poll.poll():
+            conn, _ = listener.accept()
+            echo_on(conn)
+            conn.close()
+
+
 def serve_stopping(address, port, pid):
     """With shuntd stopped from before listen() on."""
     os.kill(int(pid), signal.SIGSTOP)

@@ -218,9 +218,12 @@ def cpu_s(pid):
 
 
 def daemon_dies(tap, shunt, ours, peer):
-    port, echo, here = free_port(), free_port(), free_port()
-    server = ours.start("serve-echo", rig.HERE, here, until="listening")
-    is_(tap, peer.ask("client", rig.HERE, here, "1000"), "good plain", "a listener of ours is heard")
+    port, echo, here, _ = (free_port() for _ in range(4))
+    servers = [ours.start(kind, rig.HERE, here + i, until="listening")
+               for i, kind in enumerate(("serve-echo", "serve-poll"))]
+    for i in range(2):
+        is_(tap, peer.ask("client", rig.HERE, here + i, "1000"), "good plain",
+            "a listener of ours is heard")
     peer.start("serve-watch", rig.PEER, port, until="listening")
     peer.start("serve-echo", rig.PEER, echo, until="listening")
     client = ours.start("client-hold", rig.PEER, port, until="connected tcp")
@@ -232,10 +235,12 @@ def daemon_dies(tap, shunt, ours, peer):
     said = ours.ask("client", rig.PEER, echo, "1000")
     tap.ok(said.startswith("good"), "and programs that start then connect") or tap.note(said)
     is_(tap, peer.ask("client", rig.PEER, echo, "1000"), "good plain", "the peer's host is well")
-    before = cpu_s(server.pid)
+    before = [cpu_s(server.pid) for server in servers]
     time.sleep(0.5)
-    tap.ok(cpu_s(server.pid) - before < 0.1, "the listener sleeps on")
-    is_(tap, peer.ask("client", rig.HERE, here, "1000"), "good plain", "and the kernel serves it")
+    for i, server in enumerate(servers):
+        tap.ok(cpu_s(server.pid) - before[i] < 0.1, "the listener sleeps on")
+        is_(tap, peer.ask("client", rig.HERE, here + i, "1000"), "good plain",
+            "and the kernel serves it")
 
 
 def daemon_late(tap):
