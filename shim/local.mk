@@ -5,6 +5,7 @@ libshunt_preload_la_SOURCES = \
 	shim/data.c \
 	shim/libc.h shim/libc.c \
 	shim/life.c \
+	shim/limit.c \
 	shim/main.c \
 	shim/memory.c \
 	shim/options.c \

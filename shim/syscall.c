@@ -72,6 +72,8 @@ static bool number_call(long nr, const struct args *x, long *r)
         CALL(SYS_execveat,
              execveat((int)x->a, (void *)x->b, (void *)x->c, (void *)x->d, (int)x->e));
         CALL(SYS_pidfd_getfd, pidfd_getfd((int)x->a, (int)x->b, (unsigned)x->c));
+        CALL(SYS_prlimit64,
+             prlimit((pid_t)x->a, (__rlimit_resource_t)x->b, (void *)x->c, (void *)x->d));
         CALL(SYS_prctl, prctl((int)x->a, x->b, x->c, x->d, x->e));
     default:
         return false;

@@ -181,7 +181,13 @@
 #define SHIM_TABLE_MEMORY(ROW, PASS) \
     ROW(munmap, "libc's; a buffer found good before is asked for again (EFAULT)") \
     ROW(mprotect, "as munmap") \
-    ROW(mremap, "as munmap")
+    ROW(mremap, "as munmap") \
+    ROW(getrlimit, "RLIMIT_AS as the program has set it; the rest is the kernel's") \
+    ROW(getrlimit64, "as getrlimit") \
+    ROW(setrlimit, "RLIMIT_AS is higher in the kernel, by what Shunt has mapped; the rest is the kernel's") \
+    ROW(setrlimit64, "as setrlimit") \
+    ROW(prlimit, "of this process as getrlimit and setrlimit; of others the kernel's") \
+    ROW(prlimit64, "as prlimit")
 // clang-format on
 
 #endif

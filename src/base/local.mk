@@ -16,4 +16,5 @@ libbase_la_SOURCES = \
 	src/base/memfd.h src/base/memfd.c \
 	src/base/pool.h src/base/pool.c \
 	src/base/reach.h src/base/reach.c \
+	src/base/space.h src/base/space.c \
 	src/base/iov.h src/base/iov.c

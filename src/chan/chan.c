@@ -3,6 +3,7 @@
 #include "chan/pump.h"
 
 #include "base/memfd.h"
+#include "base/space.h"
 #include "base/sys.h"
 #include "base/util.h"
 
@@ -88,9 +89,7 @@ static int lay_rings(uint8_t *at, int fd, off_t off, size_t n)
 
 static uint8_t *reserve(size_t n)
 {
-    uint8_t *at = mmap(NULL, n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    return at == MAP_FAILED ? NULL : at;
+    return space_map(n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 static void set_rings(struct chan *c, uint8_t *rings, uint32_t n, int side)
@@ -103,7 +102,7 @@ static void set_rings(struct chan *c, uint8_t *rings, uint32_t n, int side)
 static void unmap_rings(struct chan *c)
 {
     if (c->tx_ring)
-        munmap(MIN(c->tx_ring, c->rx_ring), 4 * (size_t)c->ring_bytes);
+        space_unmap(MIN(c->tx_ring, c->rx_ring), 4 * (size_t)c->ring_bytes);
     c->tx_ring = c->rx_ring = NULL;
 }
 
@@ -115,7 +114,7 @@ static int map_at(struct chan *c, int memfd, off_t off, uint32_t n, int side)
     if (!at)
         return -ENOMEM;
     if (map_part(at, h, memfd, off) || lay_rings(at + h, memfd, off + (off_t)h, n)) {
-        munmap(at, all);
+        space_unmap(at, all);
         return -ENOMEM;
     }
     c->shared = (struct chan_shared *)(void *)at;
@@ -173,7 +172,7 @@ static int lay_anew(struct chan *c, int memfd, uint32_t n, int side)
         return -ENOMEM;
     if (lay_rings(rings, memfd, CHAN_HDR_BYTES, n) ||
         map_part((uint8_t *)c->shared, CHAN_HDR_BYTES, memfd, 0)) {
-        munmap(rings, 4 * (size_t)n);
+        space_unmap(rings, 4 * (size_t)n);
         return -ENOMEM;
     }
     unmap_rings(c);
@@ -239,7 +238,7 @@ void chan_unmap(struct chan *c)
 {
     unmap_rings(c);
     if (c->shared)
-        munmap(c->shared, CHAN_HDR_BYTES);
+        space_unmap(c->shared, CHAN_HDR_BYTES);
     memset(c, 0, sizeof *c);
     c->bell = c->peer_bell = -1;
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/memfd.h"
+#include "base/space.h"
 #include "base/sys.h"
 #include "net/lock.h"
 #include "net/owner.h"
@@ -130,8 +131,8 @@ static int map_arena(struct net *n, int fd)
     if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) || st.st_size < PAGE)
         return -EPROTO;
     n->map_bytes = (uint64_t)st.st_size;
-    mem = mmap(NULL, n->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    if (mem == MAP_FAILED)
+    mem = space_map(n->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (!mem)
         return -ENOMEM;
     n->arena = mem;
     return 0;
@@ -193,7 +194,7 @@ int net_attach(struct net **out, const struct net_attach *how)
     err = join(n, how);
     if (err) {
         if (n->arena)
-            munmap(n->arena, n->map_bytes);
+            space_unmap(n->arena, n->map_bytes);
         munmap(n, sizeof *n);
         return err;
     }
@@ -207,7 +208,7 @@ void net_detach(struct net *n)
         net_member_leave(n);
         queue_detach(n->queue);
     }
-    munmap(n->arena, n->map_bytes);
+    space_unmap(n->arena, n->map_bytes);
     munmap(n, sizeof *n);
 }
 

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/space.h"
 #include "base/sys.h"
 #include "base/util.h"
 
@@ -70,9 +71,9 @@ static int af_packet_map(struct af_packet *p)
     if (err)
         return err;
     // the kernel refuses any length but the ring's own
-    ring = mmap(NULL, ring_bytes(&p->grant.desc), PROT_READ | PROT_WRITE, MAP_SHARED,
-                p->grant.fd[AF_PACKET_SOCKET], 0);
-    if (ring == MAP_FAILED) {
+    ring = space_map(ring_bytes(&p->grant.desc), PROT_READ | PROT_WRITE, MAP_SHARED,
+                     p->grant.fd[AF_PACKET_SOCKET], 0);
+    if (!ring) {
         queue_shared_unmap(p->shared, AF_PACKET_SHARED_BYTES);
         return errno == EINVAL ? -EPROTO : -ENOMEM;
     }
@@ -118,7 +119,7 @@ static void af_packet_detach(struct queue *q)
 {
     struct af_packet *p = door_of(q);
 
-    munmap(p->ring, ring_bytes(&p->grant.desc));
+    space_unmap(p->ring, ring_bytes(&p->grant.desc));
     queue_shared_unmap(p->shared, AF_PACKET_SHARED_BYTES);
     queue_grant_close(&p->grant);
     free(p);

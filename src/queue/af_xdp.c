@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/space.h"
 #include "base/sys.h"
 #include "base/util.h"
 #include "queue/csum.h"
@@ -73,9 +74,9 @@ static int map_packets(struct af_xdp *x)
 
     if (fstat(x->grant.fd[AF_XDP_PACKETS], &st) || (uint64_t)st.st_size < bytes)
         return -EPROTO;
-    map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
-               x->grant.fd[AF_XDP_PACKETS], 0);
-    if (map == MAP_FAILED)
+    map = space_map((size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+                    x->grant.fd[AF_XDP_PACKETS], 0);
+    if (!map)
         return -ENOMEM;
     x->packets = map;
     x->packets_map_bytes = (size_t)st.st_size;
@@ -100,7 +101,7 @@ static void unmap(struct af_xdp *x)
     for (unsigned i = 0; i < x->lanes; i++)
         xsk_unmap(&x->lane[i].rings);
     if (x->packets)
-        munmap(x->packets, x->packets_map_bytes);
+        space_unmap(x->packets, x->packets_map_bytes);
     if (x->shared)
         queue_shared_unmap(x->shared, af_xdp_shared_bytes(&x->grant.desc));
 }

@@ -9,13 +9,14 @@
 #include <unistd.h>
 
 #include "base/memfd.h"
+#include "base/space.h"
 #include "base/sys.h"
 
 static int map(struct queue_shared **s, int fd, uint64_t bytes)
 {
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *at = space_map(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-    if (at == MAP_FAILED)
+    if (!at)
         return -ENOMEM;
     *s = at;
     return 0;
@@ -63,7 +64,7 @@ int queue_shared_map(struct queue_shared **s, int fd, const struct queue_desc *d
 
 void queue_shared_unmap(struct queue_shared *s, uint64_t bytes)
 {
-    munmap(s, bytes);
+    space_unmap(s, bytes);
 }
 
 int queue_out_bytes(const struct queue_out *out, const struct queue_caps *caps)

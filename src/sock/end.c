@@ -2,6 +2,7 @@
 #include "sock/end.h"
 
 #include "base/memfd.h"
+#include "base/space.h"
 #include "base/sys.h"
 #include "cm/cm.h"
 #include "sock/fdtab.h"
@@ -82,9 +83,9 @@ static int chunk_file(void)
 // Maps fd into k; owns fd on success.
 static int chunk_map(struct chunk *k, int fd)
 {
-    void *base = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *base = space_map(CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-    if (base == MAP_FAILED)
+    if (!base)
         return -1;
     *k = (struct chunk){.base = base, .fd = fd};
     fdtab_set(fd, FD_OWN, NULL);
@@ -110,7 +111,7 @@ static struct chunk *chunk_new(void)
 static void chunk_drop(struct chunk *k)
 {
     cm_chunk_gone(self.cm, k->fd);
-    munmap(k->base, CHUNK_BYTES);
+    space_unmap(k->base, CHUNK_BYTES);
     fdtab_set(k->fd, FD_NONE, NULL);
     sys_close(k->fd);
     k->base = NULL;

@@ -400,7 +400,7 @@ static int allocate(struct poll *p)
     const size_t each = 2 * sizeof *p->kernel + sizeof *p->members;
     struct rlimit files;
 
-    if (getrlimit(RLIMIT_NOFILE, &files) || p->n > files.rlim_cur)
+    if (sys_call(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &files) || p->n > files.rlim_cur)
         return -EINVAL; // poll(2)
     p->mapped_bytes = p->n * each + PUMPS * sizeof *p->kernel;
     p->mapped =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Calls every row of the table on fds that Shunt has no part in, and prints what came of it:
 // result, errno, bytes. Run with the library and without, the output must be the same.
-#include "shim/libc.h"
+#include "passthrough.h"
 
 #include <errno.h>
 #include <linux/close_range.h>
@@ -12,30 +12,13 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 
 static char buf[64] = "0123456789abcdef";
 static struct iovec iov = {buf, 8};
-
-// A row and what is done with it: once for each kind of fd, or once.
-struct row_case {
-    const char *symbol;
-    long (*run)(int fd);
-    bool alone;
-};
-
-#define CASE(name, is_alone, expr)                                                                 \
-    static long run_##name(int fd)                                                                 \
-    {                                                                                              \
-        return (long)(expr);                                                                       \
-    }                                                                                              \
-    static const struct row_case case_##name = {#name, run_##name, is_alone};                      \
-    static const struct row_case *const at_##name __attribute__((used, section("row_cases"))) =    \
-        &case_##name;
-#define ON_FD(name, expr) CASE(name, false, expr)
-#define ALONE(name, expr) CASE(name, true, expr)
 
 extern const struct row_case *const __start_row_cases[], *const __stop_row_cases[];
 
@@ -592,42 +575,6 @@ static long by_sigset(void)
            how_often;
 }
 
-static int two[2];
-
-// What makes numbers: whether they are there, and whether what cannot be is refused.
-static long numbers(int r, int refused)
-{
-    return r < 0 ? -1
-                 : (two[1] - two[0]) * 100 + (fcntl(two[0], F_GETFD) >= 0) * 10 + (refused < 0);
-}
-
-static long number(int fd, int refused)
-{
-    return fd < 0 ? -1 : (fcntl(fd, F_GETFD) >= 0) * 10 + (refused < 0);
-}
-
-static char *page(void)
-{
-    return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-}
-
-static long file_actions(void)
-{
-    posix_spawn_file_actions_t a;
-
-    return posix_spawn_file_actions_init(&a) * 10L + posix_spawn_file_actions_destroy(&a);
-}
-
-ALONE(pipe, numbers(pipe(two), 0))
-ALONE(pipe2, numbers(pipe2(two, O_CLOEXEC), pipe2((int[2]){0}, -1)))
-ALONE(socketpair, numbers(socketpair(AF_UNIX, SOCK_STREAM, 0, two), 0))
-ALONE(eventfd, number(eventfd(3, EFD_CLOEXEC), eventfd(0, -1)))
-ALONE(timerfd_create, number(timerfd_create(CLOCK_MONOTONIC, 0), timerfd_create(-1, 0)))
-ALONE(munmap, munmap(page(), 4096) * 10L + munmap((void *)1, 4096))
-ALONE(mprotect, mprotect(page(), 4096, PROT_READ) * 10L + mprotect((void *)1, 4096, PROT_READ))
-ALONE(mremap, mremap(page(), 4096, 8192, MREMAP_MAYMOVE) == MAP_FAILED)
-ALONE(posix_spawn_file_actions_init, file_actions())
-ALONE(posix_spawn_file_actions_destroy, file_actions())
 ALONE(socket, made_socket())
 ALONE(closefrom, closed_from())
 ALONE(_Fork, forked(_Fork))

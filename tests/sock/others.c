@@ -3,6 +3,8 @@
 #include "common/epoll.h"
 
 #include <poll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -149,6 +151,30 @@ static void fortified_calls(struct conn *c)
     conn_check(c, buf, 50);
 }
 
+static void *map(size_t n)
+{
+    return mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+// What a program allows itself is its own: Shunt's memory does not count (vsftpd).
+static void limit_of_address_space(struct conn *c)
+{
+    const struct rlimit want = {1024 * MIB, RLIM_INFINITY};
+    struct rlimit got = {0};
+    struct conn other;
+    REQUIRE_EQ(setrlimit(RLIMIT_AS, &want), 0);
+    REQUIRE_EQ(getrlimit(RLIMIT_AS, &got), 0);
+    REQUIRE_EQ(got.rlim_cur, want.rlim_cur);
+    REQUIRE(map(512 * MIB) != MAP_FAILED);
+    REQUIRE(map(1024 * MIB) == MAP_FAILED);
+    conn_warm(c);
+    conn_open(&other, SOCK_PROC);
+    conn_warm(&other);
+    conn_end(&other);
+    REQUIRE_EQ(prlimit(0, RLIMIT_AS, NULL, &got), 0);
+    REQUIRE_EQ(got.rlim_cur, want.rlim_cur);
+}
+
 static const struct sock_case cases[] = {
     CASE(udp, .flags = SOCK_BARE),
     CASE(unix_streams_and_packets, .flags = SOCK_BARE),
@@ -159,5 +185,6 @@ static const struct sock_case cases[] = {
     CASE(by_raw_system_calls, .flags = SOCK_COLD),
 #endif
     CASE(fortified_calls),
+    CASE(limit_of_address_space),
 };
 SOCK_TOPIC(others);

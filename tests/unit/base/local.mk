@@ -33,3 +33,10 @@ tests_unit_base_test_reach_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_reach_LDADD = libbase.la $(TEST_LIBS)
 TESTS += tests/unit/base/test_reach
 QUICK_TESTS += tests/unit/base/test_reach
+
+check_PROGRAMS += tests/unit/base/test_space
+tests_unit_base_test_space_SOURCES = tests/unit/base/test_space.c
+tests_unit_base_test_space_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_space_LDADD = libbase.la $(TEST_LIBS)
+TESTS += tests/unit/base/test_space
+QUICK_TESTS += tests/unit/base/test_space
