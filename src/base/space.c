@@ -71,7 +71,13 @@ static void *map(size_t bytes, int prot, int flags, int fd, off_t off)
     if (at == MAP_FAILED)
         return NULL;
     atomic_fetch_add(&mapped, bytes);
+    space_hide(at, bytes);
     return at;
+}
+
+void space_hide(void *at, size_t bytes)
+{
+    madvise(at, bytes, MADV_DONTDUMP);
 }
 
 void *space_map(size_t bytes, int prot, int flags, int fd, off_t off)

@@ -20,6 +20,10 @@ void *space_map(size_t bytes, int prot, int flags, int fd, off_t off);
 // munmap(2) of all that one space_map() gave, in one piece or several.
 void space_unmap(void *at, size_t bytes);
 
+// What is mapped there is not written into core dumps: it belongs to others as well, and an arena
+// is gigabytes of nothing. space_map() has done so; whoever maps over it does it again.
+void space_hide(void *at, size_t bytes);
+
 // getrlimit and setrlimit(2) of RLIMIT_AS as the program is to see them. 0 or -errno.
 int space_get_limit(struct rlimit *limit);
 int space_set_limit(const struct rlimit *limit);

@@ -84,6 +84,7 @@ static int lay_rings(uint8_t *at, int fd, off_t off, size_t n)
     if (map_part(at, n, fd, off) || map_part(at + n, 2 * n, fd, off) ||
         map_part(at + 3 * n, n, fd, off + (off_t)n))
         return -ENOMEM;
+    space_hide(at, 4 * n);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "common/epoll.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -175,6 +176,31 @@ static void limit_of_address_space(struct conn *c)
     REQUIRE_EQ(got.rlim_cur, want.rlim_cur);
 }
 
+// kB of Shunt's memory for which flag, of VmFlags in proc(5), is (not) set.
+static long memory_kb(const char *flag, bool set)
+{
+    char line[400];
+    long size = 0, sum = 0;
+    bool ours = false;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    REQUIRE(maps != NULL);
+    while (fgets(line, sizeof(line), maps)) {
+        if (strchr(line, '-') && strspn(line, "0123456789abcdef-") > 20)
+            ours = strstr(line, "memfd:shunt") != NULL;
+        else if (sscanf(line, "Size: %ld", &size) != 1 && !strncmp(line, "VmFlags:", 8) && ours &&
+                 (strstr(line, flag) != NULL) == set)
+            sum += size;
+    }
+    fclose(maps);
+    return sum;
+}
+
+// A program that crashes leaves its own memory behind, not a stack's gigabytes.
+static void core_dumps(struct conn *c)
+{
+    REQUIRE(memory_kb(" dd", false) < 512);
+}
+
 static const struct sock_case cases[] = {
     CASE(udp, .flags = SOCK_BARE),
     CASE(unix_streams_and_packets, .flags = SOCK_BARE),
@@ -186,5 +212,6 @@ static const struct sock_case cases[] = {
 #endif
     CASE(fortified_calls),
     CASE(limit_of_address_space),
+    CASE(core_dumps),
 };
 SOCK_TOPIC(others);
