@@ -2,6 +2,8 @@
 // What ends the use of memory: base/reach.h must not remember those pages.
 #include "shim/shim.h"
 
+#include "base/space.h"
+
 // Allocators call these while the loader still works, and may not be met by it a second time: then
 // libc's functions are not looked for.
 #define LIBC_OR_KERNEL(symbol, ...)                                                                \
@@ -23,6 +25,11 @@ SHUNT_EXPORT int mprotect(void *at, size_t n, int prot)
 
     reach_forget(at, n);
     return r;
+}
+
+SHUNT_EXPORT int mlockall(int flags)
+{
+    return (int)shim_ret(space_lock_all(flags));
 }
 
 SHUNT_EXPORT void *mremap(void *at, size_t n, size_t new_n, int flags, ...)

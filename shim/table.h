@@ -182,6 +182,7 @@
     ROW(munmap, "libc's; a buffer found good before is asked for again (EFAULT)") \
     ROW(mprotect, "as munmap") \
     ROW(mremap, "as munmap") \
+    ROW(mlockall, "of all but a stack's arena, which is sparse") \
     ROW(getrlimit, "RLIMIT_AS as the program has set it; the rest is the kernel's") \
     ROW(getrlimit64, "as getrlimit") \
     ROW(setrlimit, "RLIMIT_AS is higher in the kernel, by what Shunt has mapped; the rest is the kernel's") \

@@ -5,14 +5,19 @@
 #include "base/util.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
+#define SPARSE_MAX 16
 #define SMALL_PART 8 // so much of a limit that cannot be lifted may be ours
 
 // mapped: by us. lifted: the limit is higher by this than the program has set it.
 static _Atomic uint64_t mapped, lifted;
+static _Atomic uintptr_t sparse[SPARSE_MAX];
 
 static bool is_finite(rlim_t limit)
 {
@@ -96,13 +101,112 @@ void *space_map(size_t bytes, int prot, int flags, int fd, off_t off)
     return at;
 }
 
+static _Atomic uintptr_t *sparse_at(uintptr_t at)
+{
+    for (size_t i = 0; i < SPARSE_MAX; i++)
+        if (atomic_load(&sparse[i]) == at)
+            return &sparse[i];
+    return NULL;
+}
+
+static bool note_sparse(void *at)
+{
+    for (size_t i = 0; i < SPARSE_MAX; i++) {
+        uintptr_t none = 0;
+
+        if (atomic_compare_exchange_strong(&sparse[i], &none, (uintptr_t)at))
+            return true;
+    }
+    return false;
+}
+
+// Where all future memory is locked, what cannot be touched is not made; nor is what is unlocked
+// when it can be.
+void *space_map_sparse(size_t bytes, int fd)
+{
+    void *at = space_map(bytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+    if (!at)
+        return NULL;
+    munlock(at, bytes);
+    if (!mprotect(at, bytes, PROT_READ | PROT_WRITE) && note_sparse(at))
+        return at;
+    space_unmap(at, bytes);
+    return NULL;
+}
+
 void space_unmap(void *at, size_t bytes)
 {
+    _Atomic uintptr_t *noted = sparse_at((uintptr_t)at);
+
+    if (noted)
+        atomic_store(noted, 0);
     if (munmap(at, bytes))
         return;
     atomic_fetch_sub(&mapped, bytes);
     lower(bytes);
 }
+
+// ---- locking ----
+
+// Calls see for each mapping of this process, "FROM-TO ..." of proc(5). 0, or the first error.
+static int each_mapping(int (*see)(uintptr_t from, size_t bytes, int arg), int arg)
+{
+    char buf[4096];
+    size_t have = 0;
+    long n;
+    int fd = (int)sys_call(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    int err = MIN(fd, 0);
+
+    while (!err && (n = sys_read(fd, buf + have, sizeof buf - 1 - have)) > 0) {
+        char *line = buf, *end;
+
+        have += (size_t)n;
+        buf[have] = '\0';
+        while (!err && (end = strchr(line, '\n')) != NULL) {
+            uintptr_t from = strtoul(line, &line, 16), to = strtoul(line + 1, &line, 16);
+
+            err = see(from, to - from, arg);
+            line = end + 1;
+        }
+        have -= (size_t)(line - buf);
+        memmove(buf, line, have);
+    }
+    if (fd >= 0)
+        sys_close(fd);
+    return err;
+}
+
+// What cannot be locked, mlockall(2) leaves out; it fails for want of permission, or of room.
+static int lock_mapping(uintptr_t from, size_t bytes, int how)
+{
+    int err;
+
+    if (sparse_at(from))
+        return 0;
+    err = (int)sys_call(SYS_mlock2, from, bytes, how);
+    return err == -EPERM || err == -EAGAIN ? err : 0;
+}
+
+static bool is_any_sparse(void)
+{
+    for (size_t i = 0; i < SPARSE_MAX; i++)
+        if (atomic_load(&sparse[i]))
+            return true;
+    return false;
+}
+
+int space_lock_all(int flags)
+{
+    int err, future = flags & ~MCL_CURRENT;
+
+    if (!(flags & MCL_CURRENT) || !is_any_sparse())
+        return (int)sys_call(SYS_mlockall, flags);
+    err = future & MCL_FUTURE ? (int)sys_call(SYS_mlockall, future) : 0;
+    return err ? err : each_mapping(lock_mapping, flags & MCL_ONFAULT ? MLOCK_ONFAULT : 0);
+}
+
+// ---- limits ----
 
 int space_get_limit(struct rlimit *limit)
 {

@@ -17,6 +17,13 @@
 // missed: the limit cannot be lifted, and it is more than a small part of it.
 void *space_map(size_t bytes, int prot, int flags, int fd, off_t off);
 
+// The same of a shared file of which little is ever used: it is not locked in memory, which would
+// make all of it, whatever the program has said or says (mlockall(2)).
+void *space_map_sparse(size_t bytes, int fd);
+
+// mlockall(2) of everything but that. 0 or -errno.
+int space_lock_all(int flags);
+
 // munmap(2) of all that one space_map() gave, in one piece or several.
 void space_unmap(void *at, size_t bytes);
 

@@ -131,7 +131,7 @@ static int map_arena(struct net *n, int fd)
     if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) || st.st_size < PAGE)
         return -EPROTO;
     n->map_bytes = (uint64_t)st.st_size;
-    mem = space_map(n->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    mem = space_map_sparse(n->map_bytes, fd);
     if (!mem)
         return -ENOMEM;
     n->arena = mem;

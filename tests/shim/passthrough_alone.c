@@ -50,6 +50,7 @@ ALONE(mprotect, mprotect(page(), 4096, PROT_READ) * 10L + mprotect((void *)1, 40
 ALONE(mremap, mremap(page(), 4096, 8192, MREMAP_MAYMOVE) == MAP_FAILED)
 ALONE(posix_spawn_file_actions_init, file_actions())
 ALONE(posix_spawn_file_actions_destroy, file_actions())
+ALONE(mlockall, mlockall(MCL_CURRENT) * 10L + mlockall(0))
 ALONE(getrlimit, getrlimit(RLIMIT_AS, &now) * 10L + (now.rlim_cur == RLIM_INFINITY))
 ALONE(getrlimit64, getrlimit64(RLIMIT_AS, (void *)&now) * 10L + (now.rlim_cur == RLIM_INFINITY))
 ALONE(setrlimit, limited(setrlimit(RLIMIT_AS, &limit)))

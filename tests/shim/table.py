@@ -25,7 +25,7 @@ STEMS = r"""
     execveat|fexecve|posix_spawnp?|posix_spawn_file_actions_add(close|closefrom_np|dup2|open)|
     system|popen|exit|Exit|syscall|sigaction|(bsd_|sysv_|s)?signal|siginterrupt|sigset|sigsuspend|
     (xpg_)?sigpause|sigsetmask|aio_read|aio_write|lio_listio|pidfd_getfd|sockatmark|isfdtype|daemon|
-    forkpty|copy_file_range|prctl|[gs]etrlimit|prlimit
+    forkpty|copy_file_range|prctl|[gs]etrlimit|prlimit|mlockall
 """
 PATTERN = re.compile(r"(_{1,2}|__libc_|_IO_)?(%s)(64)?(v2)?(_chk)?" % re.sub(r"\s+", "", STEMS))
 # they match, and are not what the pattern means

@@ -201,6 +201,45 @@ static void core_dumps(struct conn *c)
     REQUIRE(memory_kb(" dd", false) < 512);
 }
 
+static long locked_kb(void)
+{
+    char line[200];
+    long kb = -1;
+    FILE *status = fopen("/proc/self/status", "r");
+    REQUIRE(status != NULL);
+    while (kb < 0 && fgets(line, sizeof(line), status))
+        if (sscanf(line, "VmLck: %ld", &kb) != 1)
+            kb = -1;
+    fclose(status);
+    return kb;
+}
+
+// What a program locks in memory is its own: a stack's arena would fill the host.
+static void locked_memory(struct conn *c)
+{
+    struct conn other;
+    REQUIRE_EQ(mlockall(MCL_CURRENT | MCL_FUTURE), 0);
+    REQUIRE(memory_kb(" lo", true) < 64 * KIB);
+    REQUIRE(locked_kb() > 2 * KIB);
+    conn_warm(c);
+    conn_open(&other, SOCK_PROC);
+    conn_warm(&other);
+    conn_end(&other);
+    REQUIRE(memory_kb(" lo", true) < 64 * KIB);
+    REQUIRE_EQ(munlockall(), 0);
+}
+
+// The same before there is a stack.
+static void memory_to_be_locked(struct conn *unused)
+{
+    struct conn c;
+    REQUIRE_EQ(mlockall(MCL_CURRENT | MCL_FUTURE), 0);
+    conn_open(&c, SOCK_PROC);
+    conn_warm(&c);
+    REQUIRE(memory_kb(" lo", true) < 64 * KIB);
+    conn_end(&c);
+}
+
 static const struct sock_case cases[] = {
     CASE(udp, .flags = SOCK_BARE),
     CASE(unix_streams_and_packets, .flags = SOCK_BARE),
@@ -213,5 +252,7 @@ static const struct sock_case cases[] = {
     CASE(fortified_calls),
     CASE(limit_of_address_space),
     CASE(core_dumps),
+    CASE(locked_memory),
+    CASE(memory_to_be_locked, .flags = SOCK_BARE),
 };
 SOCK_TOPIC(others);

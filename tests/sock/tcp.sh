@@ -7,6 +7,6 @@ export SOCK_HERE SOCK_PEER SOCK_PEER_NS
 [ $# -gt 0 ] || set -- io recv_flags accept reset halfclose select poll epoll_level fds stdio oob \
     options 'exec/exec_of_*' 'exec/*set_lives_on' epoll_sets/both_wait_in_one_set \
     epoll_sets/child_adds_for_the_parent epoll_sets/workers_with_own_sets \
-    others/limit_of_address_space others/core_dumps seal \
+    others/limit_of_address_space others/core_dumps 'others/*lock*' seal \
     threads/close_under_a_blocked_reader threads/threads_open_and_close
 exec python3 "$here/../wire/rig.py" bash "$here/run.sh" tcp "$@"
