@@ -29,6 +29,22 @@ AC_DEFUN([SHUNT_WITH], [
   AS_IF([test "x$with_$1" = xyes], [AC_DEFINE([HAVE_$3], [1], [There is $4.])])
 ])
 
+# SHUNT_SONAME(NAME, LIBRARY, LIBS)
+# Defines NAME as what the loader finds LIBRARY by, as "libconfig.so.9".
+AC_DEFUN([SHUNT_SONAME], [
+  AC_CHECK_TOOL([READELF], [readelf], [readelf])
+  AC_MSG_CHECKING([for the soname of $2])
+  shunt_saved_libs=$LIBS
+  LIBS="-Wl,--no-as-needed $3 $LIBS"
+  shunt_soname=
+  AC_LINK_IFELSE([AC_LANG_PROGRAM()],
+    [shunt_soname=`$READELF -d conftest$ac_exeext | $SED -n 's/.*(NEEDED).*: .\($2\.so.*\).$/\1/p'`])
+  LIBS=$shunt_saved_libs
+  AS_IF([test -z "$shunt_soname"], [AC_MSG_ERROR([$2 is no shared library])])
+  AC_MSG_RESULT([$shunt_soname])
+  AC_DEFINE_UNQUOTED([$1], ["$shunt_soname"], [What the loader finds $2 by.])
+])
+
 # SHUNT_DOCS
 # --enable-docs=auto|yes|no: whether man pages, README and tour are installed. They need no tool, so
 # auto is yes.

@@ -11,7 +11,6 @@ libagentproto_la_LIBADD = $(PROTOBUF_C_LIBS)
 noinst_LTLIBRARIES += libproto.la
 nodist_libproto_la_SOURCES = proto/control.pb-c.c proto/control.pb-c.h
 libproto_la_CFLAGS = $(AM_CFLAGS) $(PROTOBUF_C_CFLAGS)
-libproto_la_LIBADD = $(PROTOBUF_C_LIBS)
 
 proto/control.pb-c.h: proto/control.proto
 	$(AM_V_GEN)$(MKDIR_P) proto && $(PROTOC_C) -I$(top_srcdir) --c_out=. proto/control.proto

@@ -203,7 +203,7 @@ SHUNT_EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags,
 static ssize_t received(ssize_t r, const struct msghdr *msg)
 {
     if (r >= 0 && unlikely(msg->msg_controllen) && msg->msg_control && !shim_vforked() &&
-        sock_init())
+        shim_init())
         sock_after_received(msg);
     return r;
 }

@@ -29,7 +29,7 @@ SHUNT_EXPORT int socket(int domain, int type, int protocol)
 {
     int fd = SHIM_NUMBER(LIBC(socket)(domain, type, protocol));
 
-    if (fd >= 0 && is_tcp(domain, type, protocol) && !shim_vforked() && sock_init())
+    if (fd >= 0 && is_tcp(domain, type, protocol) && !shim_vforked() && shim_init())
         conn_made(fd, type);
     return fd;
 }
@@ -144,7 +144,7 @@ SHUNT_EXPORT int pidfd_getfd(int pidfd, int target, unsigned int flags)
 {
     int fd = SHIM_NUMBER(LIBC(pidfd_getfd)(pidfd, target, flags));
 
-    if (fd >= 0 && !shim_vforked() && sock_init())
+    if (fd >= 0 && !shim_vforked() && shim_init())
         conn_adopt(fd);
     return fd;
 }

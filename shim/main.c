@@ -5,5 +5,5 @@
 __attribute__((constructor)) static void start(void)
 {
     shim_libc_init();
-    sock_init();
+    shim_init();
 }

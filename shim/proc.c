@@ -297,7 +297,7 @@ SHUNT_EXPORT int posix_spawn_file_actions_destroy(posix_spawn_file_actions_t *ac
 // A child of vfork seals itself for the program that it becomes; that one knows nothing of it.
 void shim_before_seccomp(bool filter, const void *program)
 {
-    if ((!filter || program) && !shim_vforked())
+    if ((!filter || program) && !shim_vforked() && shim_init())
         sock_seal();
 }
 

@@ -110,7 +110,7 @@ SHUNT_EXPORT int pselect(int n, fd_set *restrict r, fd_set *restrict w, fd_set *
 
 static int made(int epfd)
 {
-    if (epfd >= 0 && !shim_vforked() && sock_init())
+    if (epfd >= 0 && !shim_vforked() && shim_init())
         sock_epoll_made(epfd);
     return epfd;
 }

@@ -5,6 +5,7 @@
 #define SHUNT_SHIM_SHIM_H
 
 #include "shim/libc.h"
+#include "shim/library.h"
 #include "sock/sock.h"
 #include "sock/thread.h"
 
@@ -26,6 +27,12 @@ static inline long shim_ret(long r)
         return r;
     errno = (int)-r;
     return -1;
+}
+
+// Before a row does the first thing that needs more than libc. False: Shunt is off in this program.
+static inline bool shim_init(void)
+{
+    return shim_libraries() && sock_init();
 }
 
 // Can all of *p be read, or written, as the kernel would?

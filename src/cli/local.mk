@@ -11,6 +11,6 @@ shunt_SOURCES = \
 	src/cli/stat.c \
 	src/cli/snapshot.h src/cli/snapshot.c
 shunt_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
-shunt_LDADD = libdaemon.la libcm.la liblane.la libpolicy.la libbase.la $(JANSSON_LIBS)
+shunt_LDADD = libdaemon.la libcm.la liblane.la libpolicy.la libbase.la $(PARSE_LIBS) $(JANSSON_LIBS)
 
 man_pages += docs/man/shunt.1

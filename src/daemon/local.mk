@@ -38,7 +38,7 @@ else
 libdaemon_la_SOURCES += src/daemon/seal_none.c
 endif
 libdaemon_la_CFLAGS = $(AM_CFLAGS) $(PROTOBUF_C_CFLAGS) $(SODIUM_CFLAGS)
-libdaemon_la_LIBADD = libagentproto.la $(SODIUM_LIBS) libremains.la libcm.la liblane.la libchan.la libpolicy.la \
+libdaemon_la_LIBADD = libagentproto.la $(PARSE_LIBS) $(SODIUM_LIBS) libremains.la libcm.la liblane.la libchan.la libpolicy.la \
 	libnet.la libnetowner.la libtcp.la libwire.la libqueue.la libqueueowner.la
 
 sbin_PROGRAMS += shuntd

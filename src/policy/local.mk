@@ -13,12 +13,12 @@ libpolicy_la_SOURCES = \
 	src/policy/read.h src/policy/read.c \
 	src/policy/lint.h src/policy/lint.c src/policy/load.c
 libpolicy_la_CFLAGS = $(AM_CFLAGS) $(CONFIG_CFLAGS)
-libpolicy_la_LIBADD = libbase.la $(CONFIG_LIBS)
+libpolicy_la_LIBADD = libbase.la
 
 # the example file and the man page are written from the schema; a test holds them against it
 noinst_PROGRAMS += src/policy/document
 src_policy_document_SOURCES = src/policy/render.h src/policy/render.c src/policy/document.c
-src_policy_document_LDADD = libpolicy.la
+src_policy_document_LDADD = libpolicy.la $(PARSE_LIBS)
 docs-policy: src/policy/document
 	src/policy/document conf >$(srcdir)/conf/shunt.conf
 	src/policy/document man >$(srcdir)/docs/man/shunt.conf.5

@@ -81,8 +81,6 @@ static void mute(void)
 
 void sock_seal(void)
 {
-    if (!sock_init())
-        return;
     log_info(REASON "; it goes on without Shunt");
     each_number(epoll_use);
     leave_all(0);

@@ -9,7 +9,7 @@ tests_bench_stream_LDADD = libbase.la
 tests_bench_connects_SOURCES = tests/bench/connects.c tests/bench/load.c tests/bench/load.h
 tests_bench_connects_LDADD = libbase.la
 tests_bench_decide_SOURCES = tests/bench/decide.c tests/bench/load.c tests/bench/load.h
-tests_bench_decide_LDADD = libpolicy.la libbase.la
+tests_bench_decide_LDADD = libpolicy.la libbase.la $(PARSE_LIBS)
 dist_check_SCRIPTS += tests/bench/smoke.sh
 TESTS += tests/bench/smoke.sh
 

@@ -15,7 +15,9 @@ tests_sock_sock_SOURCES = \
 	tests/sock/fork.c tests/sock/exec.c tests/sock/spawn.c tests/sock/options.c tests/sock/oob.c \
 	tests/sock/death.c tests/sock/many.c tests/sock/integrity.c tests/sock/leave.c \
 	tests/sock/others.c tests/sock/uring.c tests/sock/hostile.c \
-	tests/sock/seal.c
+	tests/sock/seal.c tests/sock/names.c
+# tests/sock/names.c: what the program exports
+tests_sock_sock_LDFLAGS = $(AM_LDFLAGS) -rdynamic
 
 dist_check_SCRIPTS += tests/sock/run.sh tests/sock/plain.sh tests/sock/kernel.sh tests/sock/shm.sh \
 	tests/sock/tcp.sh tests/sock/both.sh

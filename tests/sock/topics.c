@@ -8,7 +8,7 @@
     X(halfclose) X(reset) X(epoll_level) X(epoll_edge) X(epoll_sets) \
     X(messages) X(splice) X(fds) X(stdio) X(signals) X(threads) \
     X(fork) X(exec) X(spawn) X(options) X(oob) X(death) X(many) X(integrity) X(leave) X(others) \
-    X(uring) X(hostile) X(seal)
+    X(uring) X(hostile) X(seal) X(names)
 // clang-format on
 
 #define DECLARE(topic) extern const struct sock_topic topic_##topic;
